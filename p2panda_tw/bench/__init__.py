@@ -1,0 +1,3 @@
+"""
+Figures about this machine, taken through the public interface.
+"""

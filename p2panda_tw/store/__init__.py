@@ -1,0 +1,3 @@
+"""
+The durable store of logs: one SQLite file, one writing thread.
+"""

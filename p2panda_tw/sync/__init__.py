@@ -1,0 +1,3 @@
+"""
+Log sync: catch up on the past of a topic with another node, then live.
+"""
