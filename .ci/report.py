@@ -1,7 +1,7 @@
 """
 Read what trial printed: which tests were skipped, whether they may be, and how many passed.
 
-    report.py check LOG WHEN...     complain about failures and about skips that .ci/skips does not allow; WHEN is what holds
+    report.py check LOG WHEN...     complain about failures and about skips that .ci/skips does not allow here
     report.py count LOG             print "N passed, N failed, N skipped"
 """
 
