@@ -7,6 +7,7 @@ type of its own, so that one cannot be taken for the other.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, Self
 
 from blake3 import blake3
@@ -35,12 +36,12 @@ def decode_hex(text: str) -> bytes:
 
 class Bytes32:
     """
-    Thirty-two bytes, compared and ordered bytewise among values of the same type. Immutable by convention.
+    Thirty-two bytes, compared and ordered bytewise among values of the same type. Immutable.
 
     @ivar raw: The bytes.
     """
 
-    __slots__ = ("_hash", "raw")
+    __slots__ = ("raw",)
 
     raw: bytes
 
@@ -50,8 +51,15 @@ class Bytes32:
         """
         if len(raw) != HASH_LENGTH:
             raise ValueError(f"{type(self).__name__} takes {HASH_LENGTH} bytes, not {len(raw)}.")
-        self.raw = raw
-        self._hash = hash(raw)
+        _set_raw(self, raw)
+
+    @override
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A {type(self).__name__} cannot be changed.")
+
+    @override
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"A {type(self).__name__} cannot be changed.")
 
     @classmethod
     def from_hex(cls, text: str) -> Self:
@@ -68,11 +76,11 @@ class Bytes32:
 
     @override
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.raw == self.raw  # type: ignore[attr-defined]  # same type: has raw
+        return type(other) is type(self) and other.raw == self.raw
 
     @override
     def __hash__(self) -> int:
-        return self._hash
+        return hash(self.raw)
 
     def __lt__(self, other: Self) -> bool:
         return self.raw < other.raw
@@ -86,6 +94,10 @@ class Bytes32:
     @override
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.raw[:4].hex()}>"
+
+
+# Sets the slot past __setattr__, which costs less than object.__setattr__.
+_set_raw: Final[Callable[[Bytes32, bytes], None]] = Bytes32.__dict__["raw"].__set__
 
 
 class Hash(Bytes32):

@@ -68,6 +68,4 @@ def count_operations(ranges: LogRanges) -> int:
     """
     @return: How many positions the ranges span. What was pruned is counted too, so this is an upper bound.
     """
-    return sum(
-        until - (-1 if after is None else after) for logs in ranges.values() for after, until in logs.values()
-    )
+    return sum(until - (-1 if after is None else after) for logs in ranges.values() for after, until in logs.values())

@@ -30,7 +30,18 @@ from typing import Final
 from p2panda_tw.errors import LocalProtocolError
 from p2panda_tw.wire.cbor_check import MAX_DEPTH, MAX_LENGTH, CborError, check_item
 
-__all__ = ["MAX_DEPTH", "MAX_LENGTH", "UNDEFINED", "CborError", "Map", "Simple", "Tag", "check_item", "decode", "encode"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_LENGTH",
+    "UNDEFINED",
+    "CborError",
+    "Map",
+    "Simple",
+    "Tag",
+    "check_item",
+    "decode",
+    "encode",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,14 +168,13 @@ def _check_bignum(data: bytes, position: int, at: int) -> None:
     """
     A tag 2 or 3 stands before C{position}. Before a byte string it makes a bignum, which must need more than 64 bits.
     """
-    head = data[position : position + 2]
-    if head[:1] <= b"\x3f" or head[:1] >= b"\x60":
-        return
-    if 0x40 <= head[0] <= 0x48:
+    head = data[position : position + 1]
+    if b"\x40" <= head <= b"\x48":
         raise CborError(NON_DETERMINISTIC, at)
-    skip = {0x58: 2, 0x59: 3, 0x5A: 5, 0x5B: 9}.get(head[0], 1)
-    if data[position + skip : position + skip + 1] == b"\0" and data[position + 1 : position + skip].strip(b"\0"):
-        raise CborError(NON_DETERMINISTIC, at)
+    if b"\x49" <= head <= b"\x5b":
+        content = position + {0x58: 2, 0x59: 3, 0x5A: 5, 0x5B: 9}.get(head[0], 1)
+        if data[content : content + 1] == b"\0":
+            raise CborError(NON_DETERMINISTIC, at)
 
 
 def _check_special(initial: int, argument: int, at: int) -> None:

@@ -16,6 +16,7 @@ reads its fields in order and this module only checks each field.
 
 from __future__ import annotations
 
+import builtins
 from typing import Final
 
 from p2panda_tw.errors import DecodeError
@@ -59,7 +60,7 @@ class Reader:
 
     __slots__ = ("data", "position")
 
-    def __init__(self, data: bytes, start: int = 0) -> None:
+    def __init__(self, data: builtins.bytes, start: int = 0) -> None:
         self.data = data
         self.position = start
 
@@ -100,7 +101,7 @@ class Reader:
                 return number
         raise DecodeError(f"An integer takes more than {bits} bits.")
 
-    def bool(self) -> bool:
+    def bool(self) -> builtins.bool:
         """
         Read a truth value.
         """
@@ -109,7 +110,7 @@ class Reader:
             raise DecodeError(f"A truth value is {byte}.")
         return byte == 1
 
-    def option(self) -> bool:
+    def option(self) -> builtins.bool:
         """
         Read the mark before an optional value.
 
@@ -120,7 +121,7 @@ class Reader:
             raise DecodeError(f"The mark of an optional value is {byte}.")
         return byte == 1
 
-    def fixed(self, length: int) -> bytes:
+    def fixed(self, length: int) -> builtins.bytes:
         """
         Read bytes whose number both sides know.
         """
@@ -131,7 +132,7 @@ class Reader:
         self.position = end
         return taken
 
-    def bytes(self, limit: int) -> bytes:
+    def bytes(self, limit: int) -> builtins.bytes:
         """
         Read a byte string with its length before it.
 

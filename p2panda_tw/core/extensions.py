@@ -1,0 +1,181 @@
+# -*- test-case-name: tests.core.test_extensions -*-
+"""
+Header extensions as the high-level Node of p2panda 0.7.1 writes them, and what each form of a topic asks for. Mirrors
+p2panda/src/operation.rs.
+
+::
+
+    85                array of
+    01                version of the extensions
+    00                variant: 0 basic, 1 causal (a placeholder of upstream's that nothing writes)
+    5820, 32 bytes    log_id, BLAKE3 of the topic
+    u64               timestamp, microseconds since 1970
+    f4 / f5           prune_flag (in the causal variant an array of hashes)
+
+A Node ends the session over any other version or variant. Further elements are ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from p2panda_tw.core.hash import HASH_LENGTH, Hash
+from p2panda_tw.core.header import Header, HeaderError
+from p2panda_tw.core.topic import Form, Topic
+from p2panda_tw.errors import LocalProtocolError, RemoteProtocolError
+from p2panda_tw.wire.cbor import check_item, encode
+
+__all__ = ["ForeignLog", "NodeExtensions", "check_form", "decode_node_extensions"]
+
+EXTENSIONS_VERSION: Final = 1
+_BASIC: Final = 0
+_CAUSAL: Final = 1
+_PLAIN_START: Final = b"\x85\x01\x00\x58\x20"
+
+
+class ForeignLog(RemoteProtocolError):
+    """
+    An operation of another topic came in. It is refused, but nothing is wrong with it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("An operation belongs to another topic.")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeExtensions:
+    """
+    What every operation of a topic in the Node form says of itself.
+
+    @ivar log_id: Hash of its topic.
+    @ivar timestamp: When it was made, by its author's clock, in microseconds since 1970. Nobody checks it.
+    @ivar prune_flag: Whether everything before it in its log may be deleted.
+    """
+
+    log_id: Hash
+    timestamp: int
+    prune_flag: bool
+
+    def encode(self) -> bytes:
+        """
+        @return: The CBOR item.
+
+        @raise LocalProtocolError: The timestamp does not fit 64 bits.
+        """
+        if not 0 <= self.timestamp < 1 << 64:
+            raise LocalProtocolError(f"A timestamp of {self.timestamp} does not fit 64 bits.")
+        return encode([EXTENSIONS_VERSION, _BASIC, self.log_id.raw, self.timestamp, self.prune_flag])
+
+
+def decode_node_extensions(item: bytes) -> NodeExtensions:
+    """
+    @param item: A strict CBOR item, as L{Header.extensions}.
+
+    @raise HeaderError: It is something else; C{kind} is C{DecodingExtensions}.
+    """
+    if len(item) == 47 and item[:5] == _PLAIN_START and item[37] == 0x1B and item[46] & 0xFE == 0xF4:
+        return NodeExtensions(Hash(item[5:37]), int.from_bytes(item[38:46], "big"), item[46] == 0xF5)
+    return _Elements(item).read()
+
+
+class _Elements:
+    """
+    Reads the array element by element. Tags are skipped, as upstream's typed decoder does; here they are harmless,
+    because the bytes are kept.
+    """
+
+    def __init__(self, item: bytes) -> None:
+        self.item = item
+        self.position = 0
+        self.left = 0
+
+    def read(self) -> NodeExtensions:
+        major, self.left = self._head()
+        if major != 4:
+            raise _unreadable("They are no array.")
+        if self._integer(0xFFFF) != EXTENSIONS_VERSION:
+            raise _unreadable("Their version is unknown.")
+        variant = self._integer(0xFFFF)
+        if variant not in (_BASIC, _CAUSAL):
+            raise _unreadable("Their variant is unknown.")
+        log_id = self._hash()
+        timestamp = self._integer(2**64 - 1)
+        if variant == _CAUSAL:
+            self._previous()
+            return NodeExtensions(log_id, timestamp, prune_flag=False)
+        return NodeExtensions(log_id, timestamp, prune_flag=self._bool())
+
+    def _head(self) -> tuple[int, int]:
+        """
+        @return: Major type and argument of the head at the position, after tags.
+        """
+        while True:
+            initial = self.item[self.position]
+            argument = initial & 31
+            start = self.position + 1
+            self.position = start
+            if argument >= 24:
+                self.position += 1 << (argument - 24)
+                argument = int.from_bytes(self.item[start : self.position], "big")
+            if initial >> 5 != 6:
+                return initial >> 5, argument
+
+    def _element(self) -> tuple[int, int]:
+        if not self.left:
+            raise _unreadable("An element is missing.")
+        self.left -= 1
+        return self._head()
+
+    def _integer(self, highest: int) -> int:
+        major, argument = self._element()
+        if major != 0 or argument > highest:
+            raise _unreadable("An element is not an integer of the right size.")
+        return argument
+
+    def _hash(self) -> Hash:
+        major, argument = self._element()
+        if major != 2 or argument != HASH_LENGTH:
+            raise _unreadable("An element is not a hash.")
+        self.position += HASH_LENGTH
+        return Hash(self.item[self.position - HASH_LENGTH : self.position])
+
+    def _bool(self) -> bool:
+        major, argument = self._element()
+        if major != 7 or argument not in (20, 21):
+            raise _unreadable("The prune flag is not a truth value.")
+        return argument == 21
+
+    def _previous(self) -> None:
+        major, count = self._element()
+        if major != 4:
+            raise _unreadable("The previous operations are no array.")
+        self.left = count
+        for _ in range(count):
+            self._hash()
+
+
+def _unreadable(why: str) -> HeaderError:
+    return HeaderError("DecodingExtensions", f"The extensions of a header cannot be read. {why}")
+
+
+def check_form(header: Header, form: Form, topic: Topic) -> bool:
+    """
+    Does an operation belong into a topic, as far as its extensions tell?
+
+    @return: Its prune flag.
+
+    @raise DecodeError: The extensions are not those of the form. An honest node of this topic passes on no such thing.
+    @raise ForeignLog: They name another log than the topic's.
+    """
+    item = header.extensions
+    if form is Form.CHAT:
+        if item is not None:
+            raise HeaderError("UnexpectedExtensions", "A header has extensions where the topic's form has none.")
+        return False
+    if item is None:
+        raise HeaderError("MissingExtensions", "A header has no extensions where the topic's form asks for some.")
+    extensions = decode_node_extensions(item)
+    if extensions.log_id != topic.log_id():
+        raise ForeignLog
+    return extensions.prune_flag
