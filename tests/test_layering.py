@@ -68,6 +68,11 @@ OWNERS: Final = {
 Libraries that only some packages import.
 """
 
+OUTERMOST: Final = ("cli", "bench", "simulate", "tap", "testing")
+"""
+Who uses L{p2panda_tw.node.Node} as an application would. What else lies outside of packages is part of the node.
+"""
+
 GLOBAL_REACTOR: Final = ("cli", "bench", "tap")
 """
 Who may import the reactor, inside functions.
@@ -186,9 +191,7 @@ def layer(module: str) -> int:
         if last == "service":
             return 5
         return 3 if within(module, PURE) else 4
-    if first in ("node", "control", "config", "stream"):
-        return 6
-    return 7
+    return 7 if first in OUTERMOST else 6
 
 
 class LayeringTests(SynchronousTestCase):
