@@ -12,30 +12,52 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IConsumer, IProtocol, IProtocolFactory, IPushProducer, ITransport
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from p2panda_tw.core.identity import NodeId
     from p2panda_tw.endpoint.addresses import Address
 
-__all__ = ["IConnection", "IEndpoint", "INodeTransport"]
+__all__ = ["IConnection", "IEndpoint", "INodeTransport", "IStream"]
+
+
+class IStream(ITransport, IConsumer, IPushProducer):
+    """
+    What a protocol on a stream finds as its C{transport}; L{IConnection} tells how it behaves.
+    """
+
+    connection: IConnection = Attribute("The connection that the stream belongs to.")
+    one_way: bool = Attribute("Data goes only from the node that opened the stream to the one that accepted it.")
+
+    def loseWriteConnection() -> None:
+        """
+        End our direction after everything that was written. The other node sees an end of stream.
+        """
+
+    def abortConnection() -> None:
+        """
+        Reset the stream at once, in both directions. What was not yet sent is dropped.
+        """
 
 
 class IConnection(Interface):
     """
     A connection to one node, for one protocol. Its identity is proven.
 
-    Streams given to factories are L{twisted.internet.interfaces.ITransport}s that also provide C{IPushProducer} towards
-    their protocol (C{pauseProducing} stops reading, so that flow control reaches the sender), C{IConsumer} (register a
-    producer to be told when to stop writing), C{loseWriteConnection()} (end of stream, after everything written),
-    C{loseConnection()} (that in our direction, and nothing more is read) and C{abortConnection()} (reset at once; what
-    was not yet sent is dropped). Each has an attribute C{connection}.
+    Streams given to factories are L{IStream}s: C{ITransport}s that also provide C{IPushProducer} towards their protocol
+    (C{pauseProducing} stops reading, so that flow control reaches the sender), C{IConsumer} (register a producer to be
+    told when to stop writing), C{loseWriteConnection()} (end of stream, after everything written), C{loseConnection()}
+    (that in our direction, and nothing more is read) and C{abortConnection()} (reset at once; what was not yet sent is
+    dropped). Each has an attribute C{connection}.
 
     Protocols may provide C{IHalfCloseableProtocol}: C{readConnectionLost} is an end of stream, never anything else.
     C{connectionLost} comes once: with C{ConnectionDone} after both directions ended, with C{ConnectionAborted} after a
     reset by either side, with C{ConnectionLost} when the connection is gone. A protocol that is not half-closeable gets
     C{connectionLost} at the end of the incoming direction, and the outgoing one is ended too.
+
+    On a one-way stream the direction that carries nothing counts as ended from the start, silently: the node that
+    opened it hears C{connectionLost} alone, after its own end.
     """
 
     node_id: NodeId = Attribute("The proven identity of the other node.")
@@ -51,7 +73,8 @@ class IConnection(Interface):
         """
         Open a stream to the other node and connect a protocol of C{factory} to it.
 
-        The other node hears of the stream with the first byte that is written. A one-way stream never delivers anything.
+        The other node hears of the stream with the first byte that is written. A one-way stream never delivers
+        anything.
 
         @return: Fires with the connected protocol. Fails with L{p2panda_tw.errors.ConnectError} when the connection is
             closed or takes no more streams.
@@ -106,8 +129,8 @@ class INodeTransport(Interface):
         """
         Make a new connection. All given addresses are ones that C{reaches} said yes to.
 
-        @return: Fires when the other node has accepted. Fails with L{p2panda_tw.errors.ConnectError} or its subclasses, a
-            time-out of 10 s included. Cancelling abandons the attempt.
+        @return: Fires when the other node has accepted. Fails with L{p2panda_tw.errors.ConnectError} or its subclasses,
+            a time-out of 10 s included. Cancelling abandons the attempt.
         """
 
     def addresses() -> Sequence[Address]:
