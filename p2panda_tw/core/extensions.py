@@ -24,11 +24,17 @@ from p2panda_tw.core.hash import HASH_LENGTH, Hash
 from p2panda_tw.core.header import Header, HeaderError
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.errors import LocalProtocolError, RemoteProtocolError
-from p2panda_tw.wire.cbor import check_item, encode
+from p2panda_tw.wire.cbor import encode
+from p2panda_tw.wire.cbor_check import read_head, skip_tags
 
 __all__ = ["ForeignLog", "NodeExtensions", "check_form", "decode_node_extensions"]
 
 EXTENSIONS_VERSION: Final = 1
+"""
+The only version of Node extensions there is.
+"""
+
+_MAX_TIMESTAMP: Final = 2**64 - 1
 _BASIC: Final = 0
 _CAUSAL: Final = 1
 _PLAIN_START: Final = b"\x85\x01\x00\x58\x20"
@@ -63,7 +69,7 @@ class NodeExtensions:
 
         @raise LocalProtocolError: The timestamp does not fit 64 bits.
         """
-        if not 0 <= self.timestamp < 1 << 64:
+        if not 0 <= self.timestamp <= _MAX_TIMESTAMP:
             raise LocalProtocolError(f"A timestamp of {self.timestamp} does not fit 64 bits.")
         return encode([EXTENSIONS_VERSION, _BASIC, self.log_id.raw, self.timestamp, self.prune_flag])
 
@@ -88,71 +94,60 @@ class _Elements:
     def __init__(self, item: bytes) -> None:
         self.item = item
         self.position = 0
-        self.left = 0
+        self.left = 1
 
     def read(self) -> NodeExtensions:
-        major, self.left = self._head()
-        if major != 4:
-            raise _unreadable("They are no array.")
+        """
+        @raise HeaderError: The array is not one of Node extensions.
+        """
+        self._array()
         if self._integer(0xFFFF) != EXTENSIONS_VERSION:
             raise _unreadable("Their version is unknown.")
         variant = self._integer(0xFFFF)
         if variant not in (_BASIC, _CAUSAL):
             raise _unreadable("Their variant is unknown.")
         log_id = self._hash()
-        timestamp = self._integer(2**64 - 1)
-        if variant == _CAUSAL:
-            self._previous()
-            return NodeExtensions(log_id, timestamp, prune_flag=False)
-        return NodeExtensions(log_id, timestamp, prune_flag=self._bool())
+        timestamp = self._integer(_MAX_TIMESTAMP)
+        if variant == _BASIC:
+            return NodeExtensions(log_id, timestamp, self._bool())
+        for _ in range(self._array()):
+            self._hash()
+        return NodeExtensions(log_id, timestamp, prune_flag=False)
 
     def _head(self) -> tuple[int, int]:
         """
-        @return: Major type and argument of the head at the position, after tags.
+        @return: First byte and argument of the next element's head.
         """
-        while True:
-            initial = self.item[self.position]
-            argument = initial & 31
-            start = self.position + 1
-            self.position = start
-            if argument >= 24:
-                self.position += 1 << (argument - 24)
-                argument = int.from_bytes(self.item[start : self.position], "big")
-            if initial >> 5 != 6:
-                return initial >> 5, argument
-
-    def _element(self) -> tuple[int, int]:
         if not self.left:
             raise _unreadable("An element is missing.")
         self.left -= 1
-        return self._head()
+        initial, argument, self.position = read_head(self.item, skip_tags(self.item, self.position))
+        return initial, argument
+
+    def _array(self) -> int:
+        initial, self.left = self._head()
+        if initial >> 5 != 4:
+            raise _unreadable("Something is no array.")
+        return self.left
 
     def _integer(self, highest: int) -> int:
-        major, argument = self._element()
-        if major != 0 or argument > highest:
+        initial, argument = self._head()
+        if initial >> 5 != 0 or argument > highest:
             raise _unreadable("An element is not an integer of the right size.")
         return argument
 
     def _hash(self) -> Hash:
-        major, argument = self._element()
-        if major != 2 or argument != HASH_LENGTH:
+        initial, argument = self._head()
+        if initial >> 5 != 2 or argument != HASH_LENGTH:
             raise _unreadable("An element is not a hash.")
         self.position += HASH_LENGTH
         return Hash(self.item[self.position - HASH_LENGTH : self.position])
 
     def _bool(self) -> bool:
-        major, argument = self._element()
-        if major != 7 or argument not in (20, 21):
+        initial, _ = self._head()
+        if initial not in (0xF4, 0xF5):
             raise _unreadable("The prune flag is not a truth value.")
-        return argument == 21
-
-    def _previous(self) -> None:
-        major, count = self._element()
-        if major != 4:
-            raise _unreadable("The previous operations are no array.")
-        self.left = count
-        for _ in range(count):
-            self._hash()
+        return initial == 0xF5
 
 
 def _unreadable(why: str) -> HeaderError:

@@ -17,7 +17,8 @@ of it. Mirrors p2panda-core/src/operation/.
 
 The signature is over these bytes without the signature, the first byte being one less. The id is BLAKE3 of all of them
 as received. There is one encoding of a header only, so anything that does not lie exactly at these offsets is refused.
-Unlike upstream's decoder, that includes tags around fields: with them anybody could give someone else's header another id.
+Unlike upstream's decoder, that includes tags around fields: with them anybody could give someone else's header another
+id.
 
 Decoding is the hot path of catch-up. It goes by offsets and looks for the reason only when something is wrong.
 """
@@ -27,12 +28,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from p2panda_tw.core.hash import HASH_LENGTH, Hash
-from p2panda_tw.core.identity import SIGNATURE_LENGTH, SigningKey, VerifyingKey, verifying_key
+from typing_extensions import override
+
+from p2panda_tw.core.hash import Hash
+from p2panda_tw.core.header_error import (
+    MAX_HEADER_DEPTH,
+    MAX_HEADER_LENGTH,
+    MAX_PAYLOAD_SIZE,
+    VERSION,
+    HeaderError,
+    InvalidSignature,
+    why_not_a_header,
+)
+from p2panda_tw.core.identity import SigningKey, VerifyingKey, verifying_key
 from p2panda_tw.core.logs import MAX_SEQ_NUM
 from p2panda_tw.errors import DecodeError, LocalProtocolError
-from p2panda_tw.wire.cbor import check_item, encode
-from p2panda_tw.wire.cbor_check import CborError
+from p2panda_tw.wire.cbor import encode
+from p2panda_tw.wire.cbor_check import CborError, check_item
 
 __all__ = [
     "MAX_HEADER_DEPTH",
@@ -46,26 +58,6 @@ __all__ = [
     "decode_header",
 ]
 
-VERSION: Final = 1
-"""
-The only version of headers there is.
-"""
-
-MAX_HEADER_DEPTH: Final = 64
-"""
-How deep a header may be nested, its own array included (upstream's limit).
-"""
-
-MAX_HEADER_LENGTH: Final = 512
-"""
-The longest string, array or map inside a header, in bytes or elements (upstream's limit).
-"""
-
-MAX_PAYLOAD_SIZE: Final = 2**32 - 1
-"""
-The longest body that a header can speak of, in bytes.
-"""
-
 _SIGNATURE_START: Final = 36
 _SIGNATURE_END: Final = 102
 _KEY_MARK: Final = b"\x01\x58\x20"
@@ -75,28 +67,7 @@ _NODE_MARK: Final = b"\x85\x01\x00\x58\x20"
 _MANDATORY: Final = 5
 
 
-class HeaderError(DecodeError):
-    """
-    The bytes are not a header.
-
-    @ivar kind: Upstream's name of the problem (C{HeaderError} in p2panda-core), or C{Tagged} for what only we refuse.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-class InvalidSignature(HeaderError):
-    """
-    The bytes are a header, but its author did not sign it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("InvalidSignature", "The signature of a header is wrong.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Header:
     """
     A header that was decoded or built, hence is well-formed. Headers are equal when their bytes are.
@@ -129,6 +100,14 @@ class Header:
         """
         return _unsigned(self.raw)
 
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Header) and other.raw == self.raw
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
 
 def _unsigned(raw: bytes) -> bytes:
     return bytes((raw[0] - 1,)) + raw[1:_SIGNATURE_START] + raw[_SIGNATURE_END:]
@@ -146,7 +125,7 @@ def decode_header(raw: bytes, *, verify: bool = True) -> Header:
     """
     header = _by_offsets(raw)
     if header is None:
-        raise _reason(raw)
+        raise why_not_a_header(raw)
     if verify and not header.verifying_key.verify(_unsigned(raw), header.signature):
         raise InvalidSignature
     return header
@@ -184,13 +163,12 @@ def _by_offsets(raw: bytes) -> Header | None:
             position += 34
             left -= 1
         if left == 1:
+            left = 0
             extensions = raw[position:]
-            if not _is_plain_node_item(extensions):
-                position = check_item(raw, position, max_depth=MAX_HEADER_DEPTH - 1, max_length=MAX_HEADER_LENGTH)
-                left = 0
-            else:
+            if _is_plain_node_item(extensions):
                 position = size
-                left = 0
+            else:
+                position = check_item(raw, position, max_depth=MAX_HEADER_DEPTH - 1, max_length=MAX_HEADER_LENGTH)
     except (IndexError, ValueError, DecodeError):
         return None
     if left or position != size:
@@ -239,94 +217,6 @@ def _is_plain_node_item(item: bytes) -> bool:
         and item[38:42] > b"\0\0\0\0"
         and item[46] & 0xFE == 0xF4
     )
-
-
-def _reason(raw: bytes) -> DecodeError:
-    """
-    Find out why C{raw} is not a header. The checks and their order are upstream's C{AnyHeader::decode}.
-    """
-    try:
-        end = check_item(raw, max_depth=MAX_HEADER_DEPTH, max_length=MAX_HEADER_LENGTH)
-    except CborError as error:
-        return error
-    if end != len(raw):
-        return HeaderError("InvalidFormat", "Bytes follow a header.")
-    fields = _Fields(raw)
-    try:
-        fields.walk()
-    except HeaderError as error:
-        return error
-    return HeaderError("Tagged", "A header has a tag around it or around one of its fields.")
-
-
-class _Fields:
-    """
-    The fields of a header that is strict CBOR, read one by one with upstream's leniency towards tags.
-    """
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-        self.position = 0
-        self.left = 0
-
-    def walk(self) -> None:
-        """
-        @raise HeaderError: Something is wrong with a field.
-        """
-        major, self.left, self.position = self._head(0)
-        if major != 4:
-            raise HeaderError("UnexpectedHeaderType", "A header is no array.")
-        version = self._integer("version", 0xFFFF)
-        if version != VERSION:
-            raise HeaderError("UnsupportedVersion", f"A header of version {version}.")
-        key = self._bytes("verifying_key", HASH_LENGTH)
-        try:
-            VerifyingKey(key)
-        except ValueError:
-            raise HeaderError("InvalidVerifyingKey", "The author of a header is not a point on the curve.") from None
-        self._bytes("signature", SIGNATURE_LENGTH)
-        if self._integer("payload_size", MAX_PAYLOAD_SIZE):
-            self._bytes("payload_hash", HASH_LENGTH)
-        if self._integer("seq_num", MAX_SEQ_NUM):
-            self._bytes("backlink", HASH_LENGTH)
-        if self.left > 1:
-            raise HeaderError("ExcessiveFields", "A header has too many fields.")
-
-    def _head(self, position: int) -> tuple[int, int, int]:
-        """
-        @return: Major type, argument and end of the head at C{position}, after tags.
-        """
-        while True:
-            initial = self.raw[position]
-            argument = initial & 31
-            position += 1
-            if argument >= 24:
-                end = position + (1 << (argument - 24))
-                argument = int.from_bytes(self.raw[position:end], "big")
-                position = end
-            if initial >> 5 != 6:
-                return initial >> 5, argument, position
-
-    def _next(self, name: str) -> tuple[int, int, int]:
-        if not self.left:
-            raise HeaderError("MissingField", f"A header ends before its {name}.")
-        self.left -= 1
-        return self._head(self.position)
-
-    def _integer(self, name: str, highest: int) -> int:
-        major, argument, self.position = self._next(name)
-        if major != 0 or argument > highest:
-            raise HeaderError("UnexpectedFieldType", f"The {name} of a header is not an integer up to {highest}.")
-        return argument
-
-    def _bytes(self, name: str, length: int) -> bytes:
-        major, argument, start = self._next(name)
-        if major != 2:
-            raise HeaderError("UnexpectedFieldType", f"The {name} of a header is not a byte string.")
-        if argument != length:
-            raise HeaderError("InvalidBytesLen", f"The {name} of a header has {argument} bytes instead of {length}.")
-        self.position = start + length
-        return self.raw[start : self.position]
 
 
 def build_header(

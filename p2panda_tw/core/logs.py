@@ -45,8 +45,8 @@ def compare(local: LogHeights, remote: LogHeights) -> LogRanges:
     """
     What is there in C{local} that C{remote} lacks? Logs and authors that only the remote knows play no part.
 
-    @return: One range per log of which something is needed, in the order of C{local}. As upstream's, an author unknown to
-        the remote appears even if no log of his is listed.
+    @return: One range per log of which something is needed, in the order of C{local}. As upstream's, an author unknown
+        to the remote appears even if no log of his is listed.
     """
     needs: LogRanges = {}
     for author, logs in local.items():

@@ -34,7 +34,8 @@ class Topic(Bytes32):
 
     def log_id(self) -> Hash:
         """
-        @return: The log id of every author's log of this topic in the Node form, BLAKE3 of the topic. It hides the topic.
+        @return: The log id of every author's log of this topic in the Node form, BLAKE3 of the topic. It hides the
+            topic.
         """
         return Hash.of(self.raw)
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from p2panda_tw.errors import LocalProtocolError
-from p2panda_tw.wire.cbor_check import MAX_DEPTH, MAX_LENGTH, CborError, check_item
+from p2panda_tw.wire.cbor_check import MAX_DEPTH, MAX_LENGTH, CborError, check_item, read_head
 
 __all__ = [
     "MAX_DEPTH",
@@ -109,14 +109,8 @@ def _build(data: bytes, at: int) -> tuple[object, int]:
 
     @return: The value, and where the item ends.
     """
-    initial = data[at]
-    major = initial >> 5
-    argument = initial & 31
-    position = at + 1
-    if argument >= 24:
-        position += 1 << (argument - 24)
-        argument = int.from_bytes(data[at + 1 : position], "big")
-    match major:
+    initial, argument, position = read_head(data, at)
+    match initial >> 5:
         case 0:
             return argument, position
         case 1:

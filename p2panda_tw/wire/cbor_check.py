@@ -1,8 +1,8 @@
 # -*- test-case-name: tests.wire.test_cbor -*-
 """
-Is this one item of strict CBOR? Every value has exactly one accepted encoding (RFC 8949 section 4.2.1, and the floats and
-bignums of section 4.2.2): shortest heads and floats, definite lengths, map keys in ascending order of their bytes. The
-rules and limits are those of cbor-core 0.10.1, which upstream uses.
+Is this one item of strict CBOR? Every value has exactly one accepted encoding (RFC 8949 section 4.2.1, and the floats
+and bignums of section 4.2.2): shortest heads and floats, definite lengths, map keys in ascending order of their bytes.
+The rules and limits are those of cbor-core 0.10.1, which upstream uses.
 
 The check walks over the bytes with a stack of its own and builds nothing, so its memory depends on the nesting alone.
 """
@@ -14,7 +14,7 @@ from typing import Final
 
 from p2panda_tw.errors import DecodeError
 
-__all__ = ["MAX_DEPTH", "MAX_LENGTH", "CborError", "check_item"]
+__all__ = ["MAX_DEPTH", "MAX_LENGTH", "CborError", "check_item", "read_head", "skip_tags"]
 
 MAX_DEPTH: Final = 200
 """
@@ -139,6 +139,30 @@ def check_item(data: bytes, start: int = 0, *, max_depth: int = MAX_DEPTH, max_l
             stack.pop()
         else:
             return position
+
+
+def read_head(data: bytes, position: int) -> tuple[int, int, int]:
+    """
+    Read the head of an item that has been checked.
+
+    @return: Its first byte (the major type in the upper three bits), its argument, and where the head ends.
+    """
+    initial = data[position]
+    argument = initial & 31
+    position += 1
+    if argument < 24:
+        return initial, argument, position
+    end = position + (1 << (argument - 24))
+    return initial, int.from_bytes(data[position:end], "big"), end
+
+
+def skip_tags(data: bytes, position: int) -> int:
+    """
+    @return: Where the item inside all tags of a checked item starts.
+    """
+    while data[position] >> 5 == 6:
+        position = read_head(data, position)[2]
+    return position
 
 
 def _bad_head(major: int, info: int) -> str:

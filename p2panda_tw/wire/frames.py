@@ -60,16 +60,15 @@ class FrameDecoder:
     @ivar head_size: How much of a skipped payload is kept, in bytes.
     """
 
-    __slots__ = ("_chunks", "_discarding", "_held", "_needed", "head_size", "max_discarded", "max_payload")
+    __slots__ = ("_buffer", "_discarding", "_needed", "head_size", "max_discarded", "max_payload")
 
     def __init__(self, max_payload: int, *, max_discarded: int = 0, head_size: int = HEAD_SIZE) -> None:
         self.max_payload = max_payload
         self.max_discarded = max_discarded
         self.head_size = head_size
-        # What is held of an unfinished frame (its prefix included), as it came; joined once enough is there.
-        self._chunks: list[bytes] = []
-        self._held = 0
-        # How much must be held before it is worth looking again.
+        # The beginning of an unfinished frame, its prefix included; or the head of a payload that is being skipped.
+        self._buffer = bytearray()
+        # How much must be there before it is worth looking again.
         self._needed = _PREFIX
         # While a payload is being skipped: its length and how much of it is still to come.
         self._discarding: tuple[int, int] | None = None
@@ -79,14 +78,14 @@ class FrameDecoder:
         """
         How many bytes are held, waiting for the rest of their frame.
         """
-        return self._held
+        return len(self._buffer)
 
     @property
     def in_frame(self) -> bool:
         """
         Whether a frame has begun and not ended.
         """
-        return self._held > 0 or self._discarding is not None
+        return len(self._buffer) > 0 or self._discarding is not None
 
     def receive_data(self, data: bytes) -> list[bytes | OversizedFrame]:
         """
@@ -99,16 +98,11 @@ class FrameDecoder:
         frames: list[bytes | OversizedFrame] = []
         if self._discarding is not None:
             data = self._skip(data, frames)
-        if not data:
-            return frames
-        if self._held:
-            self._chunks.append(data)
-            self._held += len(data)
-            if self._held < self._needed:
+        elif self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
                 return frames
-            data = b"".join(self._chunks)
-            self._chunks.clear()
-            self._held = 0
+            data = self._complete(frames)
         self._cut(data, frames)
         return frames
 
@@ -120,6 +114,20 @@ class FrameDecoder:
         """
         if self.in_frame:
             raise DecodeError("The stream ends inside a frame.")
+
+    def _complete(self, frames: list[bytes | OversizedFrame]) -> bytes:
+        """
+        The buffer holds what was waited for: a whole frame, or its prefix.
+
+        @return: What is to be cut next.
+        """
+        taken = 0
+        if self._needed > _PREFIX:
+            taken = self._needed
+            frames.append(bytes(memoryview(self._buffer)[_PREFIX:taken]))
+        rest = bytes(memoryview(self._buffer)[taken:])
+        self._buffer.clear()
+        return rest
 
     def _cut(self, data: bytes, frames: list[bytes | OversizedFrame]) -> None:
         """
@@ -134,7 +142,7 @@ class FrameDecoder:
             start = position + _PREFIX
             length = from_bytes(data[position:start], "big")
             if not 0 < length <= max_payload:
-                self._begin_skipping(length, frames)
+                self._begin_skipping(length)
                 data = self._skip(data[start:], frames)
                 position = 0
                 size = len(data)
@@ -146,10 +154,9 @@ class FrameDecoder:
             frames.append(data[start:end])
             position = end
         if position < size:
-            self._chunks.append(data[position:])
-            self._held = size - position
+            self._buffer += data[position:]
 
-    def _begin_skipping(self, length: int, frames: list[bytes | OversizedFrame]) -> None:
+    def _begin_skipping(self, length: int) -> None:
         """
         A payload came that is not to be handed out.
         """
@@ -168,15 +175,11 @@ class FrameDecoder:
         assert self._discarding is not None
         length, left = self._discarding
         taken = min(left, len(data))
-        wanted = min(self.head_size - self._held, taken)
-        if wanted > 0:
-            self._chunks.append(data[:wanted])
-            self._held += wanted
+        self._buffer += data[: min(self.head_size - len(self._buffer), taken)]
         if taken < left:
             self._discarding = (length, left - taken)
             return b""
-        frames.append(OversizedFrame(length, b"".join(self._chunks)))
-        self._chunks.clear()
-        self._held = 0
+        frames.append(OversizedFrame(length, bytes(self._buffer)))
+        self._buffer.clear()
         self._discarding = None
         return data[taken:]

@@ -84,7 +84,8 @@ class Reader:
 
     def varint(self, bits: int) -> int:
         """
-        Read an integer. Like upstream's decoder it may be longer than needed, within the bytes that the widest value takes.
+        Read an integer. As with upstream's decoder it may be longer than needed, within the bytes that the widest value
+        takes.
 
         @param bits: Width of the type: 16, 32 or 64.
         """
