@@ -1,0 +1,26 @@
+"""
+A node as an application file, for those who add services of their own:
+
+    twistd --nodaemon --python tap/node.tac
+
+It takes its settings from the environment variable P2PANDA_CONFIG (a TOML file), else as C{p2panda} does.
+"""
+
+import os
+import sys
+
+from twisted.application.service import Application
+from twisted.internet import reactor
+
+from p2panda_tw.config import Config
+from p2panda_tw.node import Node
+
+# Signatures are checked in a thread. It gets the interpreter back from a busy reactor within half a millisecond, not five.
+sys.setswitchinterval(0.0005)
+
+application = Application("p2panda")
+
+node = Node(reactor, Config.load(os.environ.get("P2PANDA_CONFIG")), sync_remembered=True)
+node.setServiceParent(application)
+
+# Your own services go here. They may use node.stream(topic) at once; what a stream does waits until the node has started.

@@ -1,0 +1,3 @@
+"""
+Another implementation, small and separate, against ours.
+"""
