@@ -193,7 +193,8 @@ def layer(module: str, impure: set[str]) -> int:
     if first in FEATURES:
         if rest.rpartition(".")[2] == "service":
             return 5
-        return 4 if module in impure else 3
+        touching = module in impure or (first in ("store", "transport") and not within(module, PURE))
+        return 4 if touching else 3
     return 7 if first in OUTERMOST else 6
 
 
