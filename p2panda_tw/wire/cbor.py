@@ -56,6 +56,10 @@ class Tag:
     number: int
     item: object
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < 1 << 64:
+            raise ValueError(f"{self.number} is the number of no tag.")
+
 
 @dataclass(frozen=True, slots=True)
 class Simple:
@@ -233,13 +237,14 @@ def _encode(value: object, depth: int) -> bytes:
 def _head(major: int, argument: int) -> bytes:
     """
     @param major: Major type in the upper three bits.
+    @param argument: Less than 2^64.
     """
     if argument < 24:
         return bytes((major | argument,))
-    for info, width in ((24, 1), (25, 2), (26, 4), (27, 8)):
+    for info, width in ((24, 1), (25, 2), (26, 4)):
         if not argument >> (width << 3):
             return bytes((major | info,)) + argument.to_bytes(width, "big")
-    raise LocalProtocolError(f"{argument} does not fit 64 bits.")
+    return bytes((major | 27,)) + argument.to_bytes(8, "big")
 
 
 def _encode_int(number: int) -> bytes:

@@ -1,0 +1,3 @@
+"""
+Values of p2panda.
+"""

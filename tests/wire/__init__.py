@@ -1,0 +1,3 @@
+"""
+Bytes to plain values and back.
+"""
