@@ -61,6 +61,7 @@ class PlainRecorder(Protocol):
         self.ended = False
         self.lost: Failure | None = None
         self.made = False
+        self.inbox: Inbox | None = None
         self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
 
     def until(self, condition: Callable[[], bool]) -> Deferred[None]:
@@ -102,6 +103,8 @@ class PlainRecorder(Protocol):
 
     def connectionMade(self) -> None:
         self.made = True
+        if self.inbox is not None:
+            self.inbox.put(self)
 
     def dataReceived(self, data: bytes) -> None:
         assert self.made and not self.ended and self.lost is None, "data after the end"
@@ -225,7 +228,7 @@ class Inbox(Factory):
 
     noisy = False
 
-    def __init__(self, protocol: Callable[[], IProtocol] = Recorder) -> None:
+    def __init__(self, protocol: Callable[[], PlainRecorder] = Recorder) -> None:
         self._make = protocol
         self._queue: DeferredQueue[Any] = DeferredQueue()
         self.count = 0
@@ -234,9 +237,15 @@ class Inbox(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         self.count += 1
         self.peers.append(addr)
-        protocol = cast(Protocol, self._make())
-        self._queue.put(protocol)
+        protocol = self._make()
+        protocol.inbox = self
         return protocol
+
+    def put(self, protocol: PlainRecorder) -> None:
+        """
+        A protocol was connected to its stream.
+        """
+        self._queue.put(protocol)
 
     def next(self) -> Deferred[Any]:
         """
@@ -399,8 +408,8 @@ class TransportContract(_Base):
 
     async def streams(
         self,
-        opener: Callable[[], IProtocol] = Recorder,
-        acceptor: Callable[[], IProtocol] = Recorder,
+        opener: Callable[[], PlainRecorder] = Recorder,
+        acceptor: Callable[[], PlainRecorder] = Recorder,
         one_way: bool = False,
     ) -> tuple[Any, Any]:
         """
