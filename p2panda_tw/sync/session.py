@@ -1,0 +1,632 @@
+# -*- test-case-name: tests.sync.test_session -*-
+"""
+One session: catch up, then live. Mirrors p2panda-sync/src/protocols/topic_log_sync.rs; both sides run the same.
+
+What comes in goes through four phases: the peer's C{Have}, its announcement, its operations until C{Done}, and, once
+both sides are done, live mode. What goes out is decided by L{log_sync<p2panda_tw.sync.log_sync>} and
+L{live<p2panda_tw.sync.live>}; neither waits for the other direction. Operations go to the store in batches, one at a
+time; the driver reads from the stream while L{Session.reading} is true.
+
+After C{Close}, an end of stream or the loss of the connection, what had come in before is still taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import assert_never
+
+from p2panda_tw.core.identity import NodeId
+from p2panda_tw.core.logs import LogHeights, LogRanges, compare
+from p2panda_tw.core.operation import RawOperation, decode_header
+from p2panda_tw.core.stored import Heights, Ingested, Refusal
+from p2panda_tw.core.topic import LogId
+from p2panda_tw.errors import DecodeError
+from p2panda_tw.sync.effects import (
+    Abort,
+    CloseRequested,
+    ConnectionClosed,
+    EndOfStream,
+    Finish,
+    FramesReceived,
+    GapsFound,
+    GarbageReceived,
+    HeightsLoaded,
+    Ingest,
+    IngestFinished,
+    Input,
+    LoadHeights,
+    LogPageLoaded,
+    Notify,
+    OperationsStored,
+    Output,
+    PeerRecognised,
+    RangeSizeLoaded,
+    Refuse,
+    Schedule,
+    Send,
+    Started,
+    StoredPageLoaded,
+    StoreFailed,
+    Timer,
+    TimerExpired,
+    TurnCame,
+    WritingPaused,
+    WritingResumed,
+)
+from p2panda_tw.sync.events import (
+    ForkSeen,
+    LiveStarted,
+    SessionEnded,
+    SyncFailed,
+    SyncFinished,
+    SyncMetrics,
+    SyncProgress,
+    SyncStarted,
+)
+from p2panda_tw.sync.feed import LiveTurn
+from p2panda_tw.sync.incoming import Batch, Incoming, read_oversized
+from p2panda_tw.sync.limits import CLOSE_GRACE, PROGRESS_EVENT_INTERVAL
+from p2panda_tw.sync.live import Live
+from p2panda_tw.sync.log_sync import CatchUp, CatchUpSender, ChunkCatchUp, Sent
+from p2panda_tw.sync.messages import (
+    CATCH_UP_OPERATION,
+    LIVE_OPERATION,
+    Close,
+    Done,
+    LogIds,
+    PreSync,
+    TopicLogSyncMessage,
+    decode_message,
+    encode_have,
+    is_have,
+)
+from p2panda_tw.sync.pacing import ECHO_SILENCE, Pacing, Settlement
+from p2panda_tw.sync.remote_heights import RemoteHeights
+from p2panda_tw.wire.frames import OversizedFrame
+
+__all__ = ["Phase", "Purpose", "Session"]
+
+
+class Phase(IntEnum):
+    """
+    What the session expects from its peer.
+    """
+
+    HAVE = 0
+    ANNOUNCEMENT = 1
+    OPERATIONS = 2
+    LIVE = 3
+    OVER = 4
+
+
+class Purpose(IntEnum):
+    """
+    How long a session is meant to last.
+    """
+
+    LIVE = 0
+    """
+    Until somebody closes it.
+    """
+
+    SHORT = 1
+    """
+    Live mode on the wire, but closed by us as soon as catch-up is over.
+    """
+
+    CATCH_UP = 2
+    """
+    Without live mode; both sides have to agree on that (sync.md 7). Our nodes and Rust's never do.
+    """
+
+
+@dataclass(slots=True)
+class _Received:
+    total_operations: int = 0
+    total_bytes: int = 0
+    operations: int = 0
+    size: int = 0
+    live_operations: int = 0
+    live_size: int = 0
+    done: bool = False
+    surplus_done: bool = False
+
+
+class Session:
+    """
+    The machine. It starts with L{Started}; whatever the outputs ask for is answered by the input that says so.
+
+    @ivar node_id: The peer.
+    @ivar number: Counts the sessions of the topic.
+    @ivar phase: What is expected from the peer.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: NodeId,
+        number: int,
+        log_id: LogId | None,
+        log_ids: LogIds,
+        initiated: bool,
+        turn: LiveTurn,
+        purpose: Purpose = Purpose.LIVE,
+    ) -> None:
+        """
+        @param log_id: The one log id that every author has in this topic; C{None} if there are several.
+        @param log_ids: How log ids look on the wire.
+        @param initiated: Whether we opened it.
+        @param turn: Shared by the sessions with this peer.
+        """
+        self.node_id = node_id
+        self.number = number
+        self.phase = Phase.HAVE
+        self._log_id = log_id
+        self._log_ids = log_ids
+        self._initiated = initiated
+        self._turn = turn
+        self._purpose = purpose
+        self._now = 0.0
+        self._outputs: list[Output] = []
+        # Us.
+        self._local: LogHeights | None = None
+        self._recognised = False
+        self._pacing: Pacing | None = None
+        self._sender: CatchUpSender | None = None
+        self._paused = False
+        self._started_told = False
+        self._progress_at = 0.0
+        # The peer.
+        self._remote: RemoteHeights | None = None
+        self._incoming = Incoming()
+        self._received = _Received()
+        self._ingesting: Batch | None = None
+        self._ending: EndOfStream | ConnectionClosed | None = None
+        # Live mode and the end.
+        self._live = Live(number, turn)
+        self._healing_since: float | None = None
+        self._closing = False
+
+    # What others may ask.
+
+    @property
+    def reading(self) -> bool:
+        """
+        Whether more should be read from the stream.
+        """
+        return self._ingesting is None and self._incoming.empty and self._local is not None
+
+    @property
+    def expecting(self) -> bool:
+        """
+        Whether the peer has to send something, or end its catch-up.
+        """
+        return self.phase < Phase.LIVE and not self._received.done
+
+    @property
+    def catching_up(self) -> bool:
+        """
+        Whether live mode has not begun.
+        """
+        return self.phase < Phase.LIVE
+
+    @property
+    def held(self) -> int:
+        """
+        How many received bytes are held, C{Have} and the batch in the store included.
+        """
+        size = self._incoming.held + (0 if self._ingesting is None else self._ingesting.size)
+        return size + (0 if self._remote is None else self._remote.size)
+
+    @property
+    def behind(self) -> int:
+        """
+        How many operations of the topic the peer has not been served in live mode, at most.
+        """
+        return self._live.feed.behind
+
+    @property
+    def waits_for_room(self) -> bool:
+        """
+        Whether live operations wait for the receiver to confirm earlier ones.
+        """
+        return self._pacing is not None and self._pacing.live == self.number and self.behind > 0
+
+    @property
+    def metrics(self) -> SyncMetrics:
+        """
+        What went over it so far.
+        """
+        sent = Sent() if self._sender is None else self._sender.sent
+        received = self._received
+        return SyncMetrics(
+            outgoing_operations=sent.total_operations,
+            outgoing_bytes=sent.total_bytes,
+            incoming_operations=received.total_operations,
+            incoming_bytes=received.total_bytes,
+            sent_operations=sent.operations,
+            sent_bytes=sent.size,
+            received_operations=received.operations,
+            received_bytes=received.size,
+            sent_live_operations=self._live.operations,
+            sent_live_bytes=self._live.size,
+            received_live_operations=received.live_operations,
+            received_live_bytes=received.live_size,
+        )
+
+    # Inputs.
+
+    def handle(self, event: Input, now: float) -> list[Output]:
+        """
+        @param now: Of a clock that only goes forward, in seconds.
+
+        @return: What to do, in this order.
+        """
+        if self.phase is Phase.OVER:
+            return []
+        self._now = now
+        outputs: list[Output] = []
+        self._outputs = outputs
+        try:
+            self._dispatch(event)
+        except DecodeError as error:
+            self._fail(str(error), to_blame=True)
+        return outputs
+
+    def _dispatch(self, event: Input) -> None:
+        match event:
+            case FramesReceived(payloads):
+                self._incoming.put(payloads)
+                self._read()
+            case IngestFinished(ingested):
+                self._on_ingested(ingested)
+            case OperationsStored(operations):
+                self._outputs += self._live.stored(operations, self._now)
+            case LogPageLoaded(log_page):
+                self._on_sender(lambda sender: sender.page_loaded(log_page, self._now))
+                self._tell_progress()
+            case StoredPageLoaded(page):
+                self._outputs += self._live.page_loaded(page, self._now)
+            case WritingPaused():
+                self._paused = True
+                self._live.writing_paused()
+                if self._sender is not None:
+                    self._sender.writing_paused()
+            case WritingResumed():
+                self._paused = False
+                self._on_sender(lambda sender: sender.writing_resumed())
+                self._outputs += self._live.writing_resumed(self._now)
+            case TurnCame():
+                self._outputs += self._live.go_on(self._now)
+            case Started():
+                self._outputs.append(LoadHeights())
+            case HeightsLoaded(heights):
+                self._on_heights(heights)
+            case PeerRecognised(pacing):
+                self._recognised = True
+                self._pacing = pacing
+                self._begin_sending()
+                self._read()
+            case RangeSizeLoaded(operations=count, size=size):
+                self._on_sender(lambda sender: sender.size_loaded(count, size))
+                self._tell_started()
+            case EndOfStream() | ConnectionClosed():
+                self._ending = event
+                self._read()
+            case GarbageReceived(reason):
+                self._fail(reason, to_blame=True)
+            case StoreFailed(reason):
+                self._fail(reason, to_blame=False)
+            case CloseRequested():
+                self._on_close_requested()
+            case TimerExpired(timer):
+                self._on_timer(timer)
+            case _:
+                assert_never(event)
+
+    # Beginning.
+
+    def _on_heights(self, heights: Heights) -> None:
+        self._local = heights.heights
+        self._live.feed.begin(heights.newest)
+        self._outputs.append(Send([encode_have(heights.heights, self._log_ids)]))
+        self._read()
+
+    def _begin_sending(self) -> None:
+        """
+        Both heights are known, and who the peer is.
+        """
+        if self._remote is None or self._local is None or not self._recognised or self._sender is not None:
+            return
+        # Where the peer lists no log of an author that we have none of either, there is nothing to send.
+        ranges: LogRanges = {
+            author: logs for author, logs in compare(self._local, self._remote.heights).items() if logs
+        }
+        pacing = self._pacing
+        self._live.feed.have_received(self._remote, ranges if pacing is None else None, pacing)
+        if pacing is None:
+            self._sender = CatchUp(ranges)
+        else:
+            said = pacing.have_received(self._remote, self._now)
+            if said is not None:
+                self._notify_failure(said)
+            self._sender = ChunkCatchUp(self.number, ranges, pacing)
+        self._local = {}
+        if self._paused:
+            self._sender.writing_paused()
+        self._on_sender(lambda sender: sender.begin(self._now))
+        self._tell_started()
+
+    def _on_sender(self, act: Callable[[CatchUpSender], list[Output]]) -> None:
+        if self._sender is not None:
+            self._outputs += act(self._sender)
+            self._maybe_finish_catch_up()
+
+    def _tell_started(self) -> None:
+        sender = self._sender
+        if self._started_told or self.phase < Phase.OPERATIONS or sender is None or not sender.sent.announced:
+            return
+        self._started_told = True
+        self._outputs.append(
+            Notify(
+                SyncStarted(
+                    node_id=self.node_id,
+                    session=self.number,
+                    outgoing_operations=sender.sent.total_operations,
+                    outgoing_bytes=sender.sent.total_bytes,
+                    incoming_operations=self._received.total_operations,
+                    incoming_bytes=self._received.total_bytes,
+                )
+            )
+        )
+        self._progress_at = self._now
+
+    def _tell_progress(self) -> None:
+        if self.phase is Phase.OPERATIONS and self._now - self._progress_at >= PROGRESS_EVENT_INTERVAL:
+            self._progress_at = self._now
+            self._outputs.append(Notify(SyncProgress(node_id=self.node_id, session=self.number, metrics=self.metrics)))
+
+    # Reading.
+
+    def _read(self) -> None:
+        """
+        Look at what came in until a batch goes to the store.
+        """
+        if self._local is None:
+            return
+        while self._ingesting is None and self.phase is not Phase.OVER and not self._incoming.empty:
+            kind = LIVE_OPERATION if self.phase is Phase.LIVE else CATCH_UP_OPERATION
+            batch = self._incoming.take_batch(kind) if self.phase >= Phase.OPERATIONS else None
+            if batch is not None and batch.size:
+                self._on_operations(batch)
+                continue
+            payload = self._incoming.take()
+            if isinstance(payload, OversizedFrame):
+                self._on_oversized(payload, kind)
+            else:
+                self._on_message(payload)
+        if self._ending is not None and self._ingesting is None and self.phase is not Phase.OVER:
+            self._on_end(self._ending)
+
+    def _on_operations(self, batch: Batch) -> None:
+        received = self._received
+        live = self.phase is Phase.LIVE
+        if live:
+            received.live_operations += len(batch.operations)
+            received.live_size += batch.size
+            if self._pacing is not None:
+                self._pacing.echo_received(self._now)
+        elif received.done:
+            raise DecodeError("An operation after Done.")
+        else:
+            received.operations += len(batch.operations)
+            received.size += batch.size
+        if batch.operations:
+            self._ingesting = batch
+            self._live.withhold()
+            self._outputs.append(Ingest(batch.operations, live))
+
+    def _on_oversized(self, frame: OversizedFrame, kind: bytes) -> None:
+        if self.phase < Phase.OPERATIONS or (self.phase is Phase.OPERATIONS and self._received.done):
+            raise DecodeError(f"A message of {frame.length} bytes at the wrong moment.")
+        header = read_oversized(frame, kind)
+        self._incoming.leave_out(header)
+        reason = "An operation is too large. Its log is left out for this session."
+        refusal = Refusal(reason=reason, fatal=False, author=header.verifying_key, seq_num=header.seq_num)
+        self._outputs.append(Refuse(refusal))
+
+    def _on_message(self, payload: bytes) -> None:
+        if self.phase is Phase.HAVE and is_have(payload):
+            assert self._local is not None
+            self._remote = RemoteHeights(payload, self._log_ids, self._local)
+            self.phase = Phase.ANNOUNCEMENT
+            self._begin_sending()
+            return
+        message = decode_message(payload, self._log_ids)
+        match self.phase, message:
+            case Phase.ANNOUNCEMENT, PreSync(total_operations, total_bytes):
+                self._received.total_operations = total_operations
+                self._received.total_bytes = total_bytes
+                self._on_announced()
+            case Phase.ANNOUNCEMENT, Done():
+                self._received.done = True
+                self._on_announced()
+            case Phase.OPERATIONS, Done() if not self._received.done:
+                self._received.done = True
+                self._maybe_finish_catch_up()
+            case ((Phase.OPERATIONS | Phase.LIVE), Done()) if not self._received.surplus_done:
+                # A Rust node may send two (sync.md 6.5).
+                self._received.surplus_done = True
+            case Phase.LIVE, Close():
+                self._finish()
+            case _:
+                raise DecodeError(f"An unexpected {_name(message)} {_MOMENTS[self.phase]}.")
+
+    def _on_announced(self) -> None:
+        self.phase = Phase.OPERATIONS
+        self._tell_started()
+        self._maybe_finish_catch_up()
+
+    def _on_ingested(self, ingested: Ingested) -> None:
+        batch, self._ingesting = self._ingesting, None
+        assert batch is not None
+        fatal = next((refusal for refusal in ingested.refused if refusal.fatal), None)
+        if fatal is not None:
+            self._fail(fatal.reason, to_blame=True)
+            return
+        self._note_origin(batch.operations, ingested)
+        self._outputs += [Refuse(refusal) for refusal in ingested.refused]
+        for fork in ingested.forks:
+            event = ForkSeen(
+                author=fork.author,
+                log_id=fork.log_id,
+                seq_num=fork.seq_num,
+                kept=fork.kept,
+                refused=fork.refused,
+            )
+            self._outputs.append(Notify(event))
+        if ingested.gaps:
+            self._outputs.append(GapsFound(ingested.gaps))
+        self._tell_progress()
+        self._outputs += self._live.release(self._now)
+        self._read()
+
+    def _note_origin(self, batch: Sequence[RawOperation], ingested: Ingested) -> None:
+        """
+        The peer has what it sent. Of what the store reports as new, some may have waited since another peer sent it.
+        """
+        new = ingested.operations
+        if len(new) != len(batch) or ingested.known or ingested.gaps or ingested.refused:
+            sent = {operation.header for operation in batch}
+            new = [stored for stored in new if stored.operation.header.raw in sent]
+            if self._log_id is not None and self._pacing is None and len(new) < len(batch):
+                self._note_known(batch, self._log_id)
+        self._live.feed.came_from_peer(new)
+        if self._pacing is None and self.phase is Phase.LIVE:
+            for stored in new:
+                header = stored.operation.header
+                self._live.feed.peer_has(header.verifying_key, stored.log_id, header.seq_num)
+
+    def _note_known(self, batch: Sequence[RawOperation], log_id: LogId) -> None:
+        """
+        Nobody else tells where operations belong that were known already. A peer that lies harms itself.
+        """
+        if self.phase is not Phase.LIVE:
+            # Its Have said so before.
+            return
+        for operation in batch:
+            try:
+                header = decode_header(operation.header, verify=False)
+            except DecodeError:
+                continue
+            self._live.feed.peer_has(header.verifying_key, log_id, header.seq_num)
+
+    # From catch-up to live mode.
+
+    def _maybe_finish_catch_up(self) -> None:
+        sender = self._sender
+        if self.phase is not Phase.OPERATIONS or not self._received.done or sender is None or not sender.sent.done:
+            return
+        self._tell_started()
+        self._outputs.append(Notify(SyncFinished(node_id=self.node_id, session=self.number, metrics=self.metrics)))
+        if self._purpose is Purpose.CATCH_UP:
+            self._finish()
+            return
+        self.phase = Phase.LIVE
+        self._outputs.append(Notify(LiveStarted(self.node_id, self.number)))
+        if self._pacing is not None:
+            self._settle(self._pacing, sender.complete)
+        if self._purpose is Purpose.SHORT:
+            self._on_close_requested()
+        self._outputs += self._live.begin(self._pacing, self._now)
+
+    def _settle(self, pacing: Pacing, complete: bool) -> None:
+        settlement = pacing.settle(self.number, initiated=self._initiated, complete=complete)
+        if settlement is Settlement.CLOSE:
+            self._purpose = Purpose.SHORT
+        elif settlement is Settlement.HEAL:
+            self._healing_since = self._now
+            self._outputs.append(Schedule(ECHO_SILENCE, Timer.ECHO))
+
+    # The end.
+
+    def _on_close_requested(self) -> None:
+        """
+        What was there before is still sent, if it may be.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        self._outputs.append(Schedule(CLOSE_GRACE, Timer.CLOSE_GRACE))
+        self._outputs += self._live.close(self._now, drain=self._purpose is Purpose.LIVE)
+
+    def _on_timer(self, timer: Timer) -> None:
+        match timer:
+            case Timer.CLOSE_GRACE if self._live.close_sent:
+                self._finish()
+            case Timer.CLOSE_GRACE:
+                self._fail("It did not end in time after it was closed here.", to_blame=False)
+            case Timer.ECHO:
+                self._on_silence()
+            case _:
+                assert_never(timer)
+
+    def _on_silence(self) -> None:
+        if self._pacing is None or self._healing_since is None or self._closing:
+            return
+        left = self._pacing.silent_in(self._healing_since, self._now)
+        if left > 0:
+            self._outputs.append(Schedule(left, Timer.ECHO))
+            return
+        self._pacing.session_healed()
+        self._purpose = Purpose.SHORT
+        self._on_close_requested()
+
+    def _on_end(self, how: EndOfStream | ConnectionClosed) -> None:
+        """
+        After our C{Close} any end is a good one (sync.md 8).
+        """
+        if self._live.close_sent:
+            self._finish()
+        elif isinstance(how, EndOfStream):
+            during = "in live mode" if self.phase is Phase.LIVE else "before its Done"
+            self._fail(f"The node ended the stream {during}.", to_blame=True)
+        elif self.phase is Phase.HAVE:
+            self._fail(
+                f"The node has not begun the session; it may not have this topic open. {how.reason}", to_blame=False
+            )
+        else:
+            self._fail(how.reason, to_blame=False)
+
+    def _finish(self) -> None:
+        self._over()
+        self._outputs.append(Finish())
+        self._outputs.append(Notify(SessionEnded(node_id=self.node_id, session=self.number, metrics=self.metrics)))
+
+    def _fail(self, reason: str, *, to_blame: bool) -> None:
+        self._over()
+        self._outputs.append(Abort(reason, to_blame))
+        self._notify_failure(reason)
+
+    def _notify_failure(self, reason: str) -> None:
+        self._outputs.append(Notify(SyncFailed(node_id=self.node_id, session=self.number, reason=reason)))
+
+    def _over(self) -> None:
+        self.phase = Phase.OVER
+        self._turn.give_back(self.number)
+        if self._pacing is not None:
+            self._pacing.session_ended(self.number, self._now)
+
+
+_MOMENTS = {
+    Phase.HAVE: "instead of Have",
+    Phase.ANNOUNCEMENT: "instead of PreSync or Done",
+    Phase.OPERATIONS: "during catch-up",
+    Phase.LIVE: "in live mode",
+}
+
+
+def _name(message: TopicLogSyncMessage) -> str:
+    return type(message).__name__
