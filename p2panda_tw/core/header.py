@@ -30,6 +30,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from p2panda_tw.core.extensions import is_plain
 from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.header_error import (
     MAX_HEADER_DEPTH,
@@ -63,7 +64,6 @@ _SIGNATURE_END: Final = 102
 _KEY_MARK: Final = b"\x01\x58\x20"
 _HASH_MARK: Final = b"\x58\x20"
 _SIGNATURE_MARK: Final = b"\x58\x40"
-_NODE_MARK: Final = b"\x85\x01\x00\x58\x20"
 _MANDATORY: Final = 5
 
 
@@ -165,7 +165,7 @@ def _by_offsets(raw: bytes) -> Header | None:
         if left == 1:
             left = 0
             extensions = raw[position:]
-            if _is_plain_node_item(extensions):
+            if is_plain(extensions):
                 position = size
             else:
                 position = check_item(raw, position, max_depth=MAX_HEADER_DEPTH - 1, max_length=MAX_HEADER_LENGTH)
@@ -204,19 +204,6 @@ def _uint32(raw: bytes, at: int) -> tuple[int, int]:
     if number < 24 or (width > 1 and not number >> (width << 2)):
         raise ValueError
     return number, end
-
-
-def _is_plain_node_item(item: bytes) -> bool:
-    """
-    Recognise the extensions that every Node writes today without looking at each item: 47 bytes, time in nine bytes.
-    """
-    return (
-        len(item) == 47
-        and item[:5] == _NODE_MARK
-        and item[37] == 0x1B
-        and item[38:42] > b"\0\0\0\0"
-        and item[46] & 0xFE == 0xF4
-    )
 
 
 def build_header(

@@ -7,6 +7,7 @@ log line and in no C{repr}.
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 
 from typing_extensions import override
 
@@ -37,13 +38,18 @@ class Topic(Bytes32):
         @return: The log id of every author's log of this topic in the Node form, BLAKE3 of the topic. It hides the
             topic.
         """
-        return Hash.of(self.raw)
+        return _log_id(self.raw)
 
     @override
     def __repr__(self) -> str:
-        return f"<Topic ~{Hash.of(self.raw).raw[:4].hex()}>"
+        return f"<Topic ~{self.log_id().raw[:4].hex()}>"
 
     __str__ = __repr__
+
+
+@lru_cache(maxsize=1024)
+def _log_id(topic: bytes) -> Hash:
+    return Hash.of(topic)
 
 
 class Form(enum.IntEnum):

@@ -93,8 +93,8 @@ class FrameDecoder:
 
         @return: Payloads that became complete.
 
-        @raise DecodeError: A length is zero or above the limit. The stream cannot be read any further, and payloads that
-            became complete just now are lost with it.
+        @raise DecodeError: A length is zero or above the limit. The stream cannot be read any further, and payloads
+            that became complete just now are lost with it.
         """
         frames: list[bytes | OversizedFrame] = []
         if self._discarding is not None:
