@@ -6,11 +6,12 @@ the same moment do not all come back at the same moment.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-__all__ = ["FIRST_DELAY", "JITTER", "LONGEST_DELAY", "Backoff"]
+__all__ = ["FIRST_DELAY", "JITTER", "LONGEST_DELAY", "MAX_FAILING", "Backoff", "Retries"]
 
 FIRST_DELAY: Final = 1.0
 """
@@ -26,6 +27,11 @@ The middle of the longest delay, in seconds. A guess: somebody who opens his lap
 JITTER: Final = 0.25
 """
 How far a delay may lie from the middle, as a part of it.
+"""
+
+MAX_FAILING: Final = 4096
+"""
+Of so many things it is kept in mind that they failed.
 """
 
 
@@ -57,3 +63,38 @@ class Backoff:
         Begin anew.
         """
         self.failures = 0
+
+
+class Retries:
+    """
+    When it makes sense to do each thing again that failed, such as to dial a node.
+    """
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._failing: dict[Hashable, tuple[Backoff, float]] = {}
+
+    def failed(self, key: Hashable, now: float) -> None:
+        """
+        It failed.
+
+        @param now: Seconds of any clock.
+        """
+        backoff, _ = self._failing.get(key) or (Backoff(self._rng), 0.0)
+        self.forget(key)
+        if len(self._failing) >= MAX_FAILING:
+            del self._failing[next(iter(self._failing))]
+        self._failing[key] = (backoff, now + backoff.failed())
+
+    def forget(self, key: Hashable) -> None:
+        """
+        It succeeded, or there is another reason to hope.
+        """
+        self._failing.pop(key, None)
+
+    def delay(self, key: Hashable, now: float) -> float:
+        """
+        @return: How long to wait before trying, in seconds; 0 unless it failed.
+        """
+        _, not_before = self._failing.get(key) or (None, now)
+        return max(0.0, not_before - now)

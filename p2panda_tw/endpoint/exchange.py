@@ -1,0 +1,388 @@
+# -*- test-case-name: tests.endpoint.test_exchange -*-
+"""
+How our nodes recognise each other and tell all their addresses, over whatever transport they met (the protocol of
+L{p2panda_tw.endpoint.record}). The dialler opens one two-way stream; each side sends u32 length and record, then the
+end of the stream. A foreign node does not speak the protocol, and that is an answer, too.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from typing_extensions import override
+from zope.interface import implementer
+
+from p2panda_tw.core.identity import NodeId, SigningKey
+from p2panda_tw.endpoint.addresses import Address
+from p2panda_tw.endpoint.dial import short
+from p2panda_tw.endpoint.known import MAX_NODES
+from p2panda_tw.endpoint.record import ADDRESSES_PROTOCOL_ID, MAX_RECORD_LENGTH, AddressRecord
+from p2panda_tw.errors import ConnectError, DecodeError, NoCommonProtocol, RemoteProtocolError
+from p2panda_tw.interfaces import IConnection, IStream
+from p2panda_tw.wire.frames import FrameDecoder, encode_frame
+
+__all__ = ["EXCHANGE_TIMEOUT", "AddressExchange", "EndpointOfExchange"]
+
+EXCHANGE_TIMEOUT: Final = 10.0
+"""
+How long an exchange may take once the connection is open, in seconds.
+"""
+
+
+class EndpointOfExchange(typing.Protocol):
+    """
+    What is needed of the L{endpoint<p2panda_tw.endpoint.service.Endpoint>}.
+    """
+
+    node_id: NodeId
+
+    def connect(self, node_id: NodeId, protocol_id: bytes) -> Deferred[IConnection]:
+        """
+        Make a new connection.
+        """
+
+    def accept(self, protocol_id: bytes, handler: Callable[[IConnection], None]) -> None:
+        """
+        Offer a protocol.
+        """
+
+    def withdraw(self, protocol_id: bytes) -> None:
+        """
+        Offer it no more.
+        """
+
+    def local_addresses(self) -> Sequence[Address]:
+        """
+        Our own addresses.
+        """
+
+    def told_addresses(self, node_id: NodeId, addresses: Iterable[Address]) -> None:
+        """
+        Take note of what a node says of itself.
+        """
+
+    def on_connection(self, callback: Callable[[IConnection, bool], None]) -> Callable[[], None]:
+        """
+        Hear of connections, and whether we dialled.
+        """
+
+    def on_unreachable(self, callback: Callable[[NodeId], None]) -> Callable[[], None]:
+        """
+        Hear of nodes that could not be reached.
+        """
+
+
+@implementer(IHalfCloseableProtocol)
+class _RecordStream(Protocol):
+    """
+    One side of the stream: sends one frame and expects one.
+
+    @ivar received: Fires with the frame of the other side after the end of its direction. Fails with
+        L{RemoteProtocolError}.
+    """
+
+    transport: IStream
+
+    def __init__(self, to_send: bytes) -> None:
+        self.received: Deferred[bytes] = Deferred()
+        self._to_send = to_send
+        self._decoder = FrameDecoder(MAX_RECORD_LENGTH)
+        self._frames: list[bytes] = []
+
+    @override
+    def connectionMade(self) -> None:
+        """
+        Send our record and nothing else.
+        """
+        self.transport.write(encode_frame(self._to_send))
+        self.transport.loseWriteConnection()
+
+    @override
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take a part of the other record.
+        """
+        if self.received.called:
+            return
+        try:
+            self._frames += [frame for frame in self._decoder.receive_data(data) if isinstance(frame, bytes)]
+            if len(self._frames) > 1:
+                raise DecodeError("More than one record of addresses came.")
+        except DecodeError as error:
+            self._fail(error)
+
+    def readConnectionLost(self) -> None:
+        """
+        The other side has sent everything.
+        """
+        if self.received.called:
+            return
+        try:
+            self._decoder.receive_eof()
+            if not self._frames:
+                raise DecodeError("No record of addresses came.")
+        except DecodeError as error:
+            self._fail(error)
+        else:
+            self.received.callback(self._frames[0])
+
+    def writeConnectionLost(self) -> None:
+        """
+        We have sent everything.
+        """
+
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The stream is over, perhaps too early.
+        """
+        if not self.received.called:
+            self.received.errback(RemoteProtocolError("The connection ended before the record of addresses had come."))
+
+    def _fail(self, error: DecodeError) -> None:
+        self.transport.abortConnection()
+        if not self.received.called:
+            self.received.errback(error)
+
+
+class _OneStream(Factory):
+    """
+    Gives one protocol to the first stream; others are reset.
+    """
+
+    noisy = False
+
+    def __init__(self, protocol: _RecordStream) -> None:
+        self._protocol: _RecordStream | None = protocol
+
+    @override
+    def buildProtocol(self, addr: object) -> _RecordStream | None:
+        """
+        @return: The protocol, once.
+        """
+        protocol, self._protocol = self._protocol, None
+        return protocol
+
+
+class AddressExchange(Service):
+    """
+    Knows which nodes are ours, and keeps their addresses in the endpoint up to date.
+
+    Each node is asked once, when a connection to it was made or when somebody wants to know, and again after it was
+    unreachable.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: IReactorTime, endpoint: EndpointOfExchange, signing_key: SigningKey, clock_us: Callable[[], int]
+    ) -> None:
+        """
+        @param clock_us: The time in microseconds since 1970.
+        """
+        self._clock = reactor
+        self._endpoint = endpoint
+        self._signing_key = signing_key
+        self._clock_us = clock_us
+        self._ours: dict[NodeId, bool] = {}
+        self._delivered: dict[NodeId, None] = {}
+        self._times: dict[NodeId, int] = {}
+        self._asking: dict[NodeId, list[Deferred[bool]]] = {}
+        self._running: dict[IConnection, Deferred[None]] = {}
+        self._own: tuple[tuple[Address, ...], int, bytes] | None = None
+        self._stops: list[Callable[[], None]] = []
+        self._complaints: dict[tuple[NodeId, str], None] = {}
+
+    @override
+    def startService(self) -> None:
+        """
+        Offer the protocol, and ask whom we connect to.
+        """
+        super().startService()
+        self._endpoint.accept(ADDRESSES_PROTOCOL_ID, self._accepted)
+        self._stops = [
+            self._endpoint.on_connection(self._connected),
+            self._endpoint.on_unreachable(self._unreachable),
+        ]
+
+    @override
+    def stopService(self) -> Deferred[None]:
+        """
+        Offer it no more.
+
+        @return: Fires when no exchange is under way.
+        """
+        super().stopService()
+        self._endpoint.withdraw(ADDRESSES_PROTOCOL_ID)
+        for stop in self._stops:
+            stop()
+        self._stops.clear()
+        for connection in list(self._running):
+            connection.abort("The node is stopping.")
+        return Deferred.fromCoroutine(self._wait())
+
+    async def _wait(self) -> None:
+        for running in list(self._running.values()):
+            await running
+
+    def is_ours(self, node_id: NodeId) -> bool | None:
+        """
+        @return: Whether a node is one of our kind; C{None}: not known (yet).
+        """
+        return self._ours.get(node_id)
+
+    def has_our_addresses(self, node_id: NodeId) -> bool:
+        """
+        @return: Whether a node was told an address of ours, so that it could dial us.
+        """
+        return node_id in self._delivered
+
+    def ask(self, node_id: NodeId) -> Deferred[bool]:
+        """
+        Find out whether a node is one of ours.
+
+        @return: Fires with the answer, at once if it is known; with C{False} also when the node cannot be asked. Never
+            fails.
+        """
+        known = self._ours.get(node_id)
+        if known is not None or not self.running:
+            return succeed(bool(known))
+        answer: Deferred[bool] = Deferred()
+        waiting = self._asking.setdefault(node_id, [])
+        waiting.append(answer)
+        if len(waiting) == 1:
+            Deferred.fromCoroutine(self._ask(node_id)).addErrback(self._log_failure)
+        return answer
+
+    async def _ask(self, node_id: NodeId) -> None:
+        try:
+            connection = await self._endpoint.connect(node_id, ADDRESSES_PROTOCOL_ID)
+            self._found(node_id, True)
+            await self._run(connection, dialler=True)
+        except NoCommonProtocol:
+            self._found(node_id, False)
+        except ConnectError:
+            pass  # it will be asked again when somebody reaches it
+        finally:
+            self._answer(node_id, self._ours.get(node_id, False))
+
+    def _answer(self, node_id: NodeId, answer: bool) -> None:
+        for waiting in self._asking.pop(node_id, []):
+            if not waiting.called:
+                waiting.callback(answer)
+
+    def _found(self, node_id: NodeId, is_ours: bool) -> None:
+        if node_id not in self._ours and len(self._ours) >= MAX_NODES:
+            oldest = next(iter(self._ours))
+            for memory in (self._ours, self._delivered, self._times):
+                memory.pop(oldest, None)
+        self._ours[node_id] = is_ours
+
+    def _connected(self, connection: IConnection, dialled: bool) -> None:
+        """
+        A connection was made. Who dialled asks; the other node learns the same from being asked.
+        """
+        if dialled and connection.node_id not in self._ours:
+            self.ask(connection.node_id)
+
+    def _unreachable(self, node_id: NodeId) -> None:
+        """
+        What comes back may be another program.
+        """
+        self._ours.pop(node_id, None)
+        self._delivered.pop(node_id, None)
+
+    def _accepted(self, connection: IConnection) -> None:
+        self._found(connection.node_id, True)
+        Deferred.fromCoroutine(self._run(connection, dialler=False)).addErrback(self._log_failure)
+
+    async def _run(self, connection: IConnection, dialler: bool) -> None:
+        """
+        Exchange records over one connection, and end it.
+        """
+        node_id = connection.node_id
+        done = self._running[connection] = Deferred[None]()
+        timer = self._clock.callLater(EXCHANGE_TIMEOUT, connection.abort, "The exchange of addresses took too long.")
+        stream = _RecordStream(self._own_record())
+        had_addresses = bool(self._own and self._own[0])
+        try:
+            if dialler:
+                await connection.open_stream(_OneStream(stream))
+            else:
+                connection.accept_streams(_OneStream(stream))
+            self._learn(node_id, await stream.received)
+            if had_addresses:
+                self._delivered[node_id] = None
+            self._answer(node_id, True)
+            if dialler:
+                connection.close("done")
+        except RemoteProtocolError as error:
+            self._complain(node_id, str(error))
+            connection.abort(str(error))
+        except ConnectError:
+            pass  # closed meanwhile
+        finally:
+            await _quietly(connection.closed)
+            _cancel(timer)
+            del self._running[connection]
+            done.callback(None)
+
+    def _learn(self, node_id: NodeId, data: bytes) -> None:
+        """
+        Take note of what a node says of itself.
+        """
+        record = AddressRecord.decode(data, self._clock_us())
+        if record.node_id != node_id:
+            raise RemoteProtocolError("The record of addresses is about another node than the one that sent it.")
+        if record.time > self._times.get(node_id, -1):
+            self._times[node_id] = record.time
+            self._endpoint.told_addresses(node_id, record.addresses)
+
+    def _own_record(self) -> bytes:
+        """
+        @return: Our own record, signed once per set of addresses, later than any before.
+        """
+        addresses = tuple(self._endpoint.local_addresses())
+        if self._own is None or self._own[0] != addresses:
+            time = max(self._clock_us(), self._own[1] + 1 if self._own is not None else 0)
+            record = AddressRecord(node_id=self._endpoint.node_id, time=time, addresses=addresses)
+            self._own = (addresses, time, record.sign(self._signing_key))
+        return self._own[2]
+
+    def _complain(self, node_id: NodeId, reason: str) -> None:
+        """
+        Warn once per node and cause.
+        """
+        if len(self._complaints) < MAX_NODES and (node_id, reason) not in self._complaints:
+            self._complaints[node_id, reason] = None
+            self._log.warn("Exchange of addresses with {node}: {reason}", node=short(node_id), reason=reason)
+
+    def _log_failure(self, failure: Failure) -> None:
+        self._log.failure("An exchange of addresses failed", failure)
+
+
+def _cancel(timer: IDelayedCall) -> None:
+    if timer.active():
+        timer.cancel()
+
+
+def _quietly(closed: Deferred[None]) -> Deferred[None]:
+    """
+    @return: Fires with C{closed}, which others wait for, too.
+    """
+    waiter: Deferred[None] = Deferred()
+
+    def pass_on(result: None) -> None:
+        waiter.callback(None)
+        return result
+
+    closed.addCallback(pass_on)
+    return waiter
