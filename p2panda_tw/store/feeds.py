@@ -1,0 +1,156 @@
+# -*- test-case-name: tests.store.test_feeds -*-
+"""
+What the reactor's side knows of each topic without asking a thread: its newest arrival number, who listens, and the
+newest operations if somebody does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from twisted.logger import Logger
+
+from p2panda_tw.core.stored import StoredOperation, StoredPage
+from p2panda_tw.core.topic import LogId, Topic
+from p2panda_tw.errors import LocalProtocolError
+from p2panda_tw.store.records import TopicRecord
+from p2panda_tw.store.ring import Ring
+from p2panda_tw.store.writer import TopicChange, TopicNews
+
+__all__ = ["Callback", "Feed", "Feeds"]
+
+Callback = Callable[[Sequence[StoredOperation]], None]
+"""
+Gets the new operations of a topic in the order of arrival.
+"""
+
+
+class Feed:
+    """
+    One topic that is in the store.
+
+    @ivar key: Its short name in the database.
+    @ivar record: As others are told.
+    @ivar log_id: The log id of all its logs.
+    @ivar ring: Its newest operations; C{None} when nobody listens.
+    """
+
+    def __init__(self, key: int, record: TopicRecord) -> None:
+        self.key = key
+        self.record = record
+        self.log_id: LogId = record.form.log_id(record.topic)
+        self.newest = record.newest
+        self.ring: Ring | None = None
+
+    def recent(self, after: int, limit_operations: int, limit_bytes: int) -> StoredPage | None:
+        """
+        @return: A page without asking a thread, if it is known here.
+        """
+        if after >= self.newest:
+            return StoredPage((), after, after)
+        return None if self.ring is None else self.ring.page(after, limit_operations, limit_bytes)
+
+
+class Feeds:
+    """
+    All topics, and all who listen, also to topics that are not in the store.
+    """
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._feeds: dict[Topic, Feed] = {}
+        self._by_key: dict[int, Feed] = {}
+        self._listeners: dict[Topic, list[Callback]] = {}
+
+    def get(self, topic: Topic) -> Feed:
+        """
+        @raise LocalProtocolError: It is not in the store.
+        """
+        feed = self._feeds.get(topic)
+        if feed is None:
+            raise LocalProtocolError(f"The store does not have the topic {topic!r}; add it first.")
+        return feed
+
+    def records(self) -> list[TopicRecord]:
+        """
+        @return: All topics in the store, oldest first.
+        """
+        return [replace(feed.record, newest=feed.newest) for feed in self._feeds.values()]
+
+    def clear(self) -> None:
+        """
+        The store is closed. Who listens still does when it is opened again.
+        """
+        self._feeds.clear()
+        self._by_key.clear()
+
+    def change(self, change: TopicChange) -> None:
+        """
+        A topic was added, changed or removed.
+        """
+        known = self._feeds.get(change.topic)
+        if change.record is None:
+            if known is not None:
+                del self._feeds[change.topic]
+                del self._by_key[known.key]
+        elif known is not None:
+            known.record = change.record
+        else:
+            feed = self._feeds[change.topic] = self._by_key[change.key] = Feed(change.key, change.record)
+            if change.topic in self._listeners:
+                feed.ring = Ring(feed.newest)
+
+    def note(self, news: TopicNews) -> None:
+        """
+        Operations were stored, and perhaps others deleted.
+        """
+        feed = self._by_key.get(news.key)
+        if feed is not None:
+            feed.newest = news.newest
+            if feed.ring is not None:
+                feed.ring.extend(news.operations, news.newest, news.pruned)
+
+    def tell(self, news: TopicNews) -> None:
+        """
+        Call who listens. One that raises an exception does not keep it from the others.
+        """
+        feed = self._by_key.get(news.key)
+        if feed is None:
+            return
+        for callback in list(self._listeners.get(feed.record.topic, ())):
+            try:
+                callback(news.operations)
+            except Exception:
+                self._log.failure("Somebody who listens to {topic} stumbled.", topic=feed.record.topic)
+
+    def listen(self, topic: Topic, callback: Callback) -> Callable[[], None]:
+        """
+        @return: Ends it.
+        """
+        entry = [callback]  # the same callback may listen twice
+
+        def call(operations: Sequence[StoredOperation]) -> None:
+            for listening in entry:
+                listening(operations)
+
+        def stop() -> None:
+            if entry:
+                entry.clear()
+                self._stop(topic, call)
+
+        self._listeners.setdefault(topic, []).append(call)
+        feed = self._feeds.get(topic)
+        if feed is not None and feed.ring is None:
+            feed.ring = Ring(feed.newest)
+        return stop
+
+    def _stop(self, topic: Topic, call: Callback) -> None:
+        listeners = self._listeners[topic]
+        listeners.remove(call)
+        if not listeners:
+            del self._listeners[topic]
+            feed = self._feeds.get(topic)
+            if feed is not None:
+                feed.ring = None

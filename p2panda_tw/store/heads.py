@@ -1,0 +1,144 @@
+# -*- test-case-name: tests.store.test_heads -*-
+"""
+Where each log stands: the table of logs, with the rows that were used last in memory. It answers what comes next in a
+log without a look at its operations, and gives every log its short name in the database.
+"""
+
+from __future__ import annotations
+
+from p2panda_tw.core.hash import Hash
+from p2panda_tw.core.identity import VerifyingKey
+from p2panda_tw.store.connection import Connection
+from p2panda_tw.store.limits import HEADS
+from p2panda_tw.store.topics import OpenTopic
+
+__all__ = ["SEQ_BITS", "Head", "Heads"]
+
+SEQ_BITS = 32
+"""
+An operation is stored at C{log_key << SEQ_BITS | seq_num}.
+"""
+
+EMPTY = -1
+"""
+The tip of a log without operations.
+"""
+
+
+class Head:
+    """
+    One log.
+
+    @ivar key: Its short name in the database; 0 as long as it has no row, because it has no operation.
+    @ivar first: The lowest C{seq_num} that is there. Between it and the tip nothing is missing.
+    @ivar tip: The highest C{seq_num}; L{EMPTY} if there is none.
+    @ivar tip_id: The id of the operation there.
+    @ivar bytes_until: Bytes of all operations up to and including the tip, those included that were pruned.
+    @ivar bytes_before: Of these, the bytes before C{first}.
+    @ivar changed: The row is to be written.
+    """
+
+    __slots__ = ("bytes_before", "bytes_until", "changed", "first", "key", "tip", "tip_id")
+
+    def __init__(self) -> None:
+        self.key = 0
+        self.first = 0
+        self.tip = EMPTY
+        self.tip_id: Hash | None = None
+        self.bytes_until = 0
+        self.bytes_before = 0
+        self.changed = False
+
+    def position(self, seq_num: int) -> int:
+        """
+        @return: Where the operation at C{seq_num} is stored.
+        """
+        return self.key << SEQ_BITS | seq_num
+
+
+class Heads:
+    """
+    The logs of all topics. Changes reach the table with L{write}, inside the transaction that made them; after one that
+    failed, L{forget} everything.
+    """
+
+    def __init__(self, connection: Connection, limit: int = HEADS) -> None:
+        """
+        @param limit: How many logs are remembered between transactions.
+        """
+        self._sql = connection.sql
+        self._limit = limit
+        self._recent: dict[tuple[int, bytes], Head] = {}
+        self._changed: list[Head] = []
+
+    def get(self, topic: OpenTopic, author: VerifyingKey) -> Head:
+        """
+        @return: The log of an author in a topic, perhaps an empty one.
+        """
+        name = (topic.key, author.raw)
+        head = self._recent.get(name)
+        if head is None:
+            head = self._recent[name] = self._read(topic, author)
+        return head
+
+    def _read(self, topic: OpenTopic, author: VerifyingKey) -> Head:
+        query = """
+            SELECT log_key, first_seq, tip_seq, tip_id, bytes_until, bytes_before
+            FROM logs WHERE topic_key = ? AND author = ? AND log_id = ?
+        """
+        row = self._sql.execute(query, (topic.key, author.raw, topic.encoded_log_id)).fetchone()
+        head = Head()
+        if row is not None:
+            head.key, head.first, head.tip, tip_id, head.bytes_until, head.bytes_before = row
+            head.tip_id = Hash(tip_id)
+        return head
+
+    def begin(self, head: Head, topic: OpenTopic, author: VerifyingKey) -> None:
+        """
+        Give an empty log its row. L{write} fills it in.
+        """
+        statement = """
+            INSERT INTO logs (topic_key, author, log_id, first_seq, tip_seq, tip_id, bytes_until, bytes_before)
+            VALUES (?, ?, ?, 0, 0, x'', 0, 0)
+        """
+        key = self._sql.execute(statement, (topic.key, author.raw, topic.encoded_log_id)).lastrowid
+        assert key is not None  # an INSERT sets it
+        head.key = key
+
+    def mark(self, head: Head) -> None:
+        """
+        Have a changed log written.
+        """
+        if not head.changed:
+            head.changed = True
+            self._changed.append(head)
+
+    def write(self) -> None:
+        """
+        Bring the table up to date.
+        """
+        statement = """
+            UPDATE logs SET first_seq = ?, tip_seq = ?, tip_id = ?, bytes_until = ?, bytes_before = ? WHERE log_key = ?
+        """
+        for head in self._changed:
+            assert head.tip_id is not None  # only logs with operations change
+            row = (head.first, head.tip, head.tip_id.raw, head.bytes_until, head.bytes_before, head.key)
+            self._sql.execute(statement, row)
+            head.changed = False
+        self._changed.clear()
+
+    def trim(self) -> None:
+        """
+        Forget the logs that were read longest ago. Between transactions only.
+        """
+        surplus = len(self._recent) - self._limit
+        if surplus > 0:
+            for name in list(self._recent)[: surplus + self._limit // 8]:
+                del self._recent[name]
+
+    def forget(self) -> None:
+        """
+        Read everything from the table again.
+        """
+        self._recent.clear()
+        self._changed.clear()
