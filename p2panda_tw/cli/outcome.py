@@ -1,0 +1,102 @@
+# -*- test-case-name: tests.cli.test_outcome -*-
+"""
+How a command ends: its exit code, and the one sentence that a person reads when it failed.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+import traceback
+
+import click
+
+from p2panda_tw.errors import ConfigurationError, P2pandaError, StoreError
+
+__all__ = ["ExitCode", "Interrupted", "report"]
+
+
+class ExitCode(enum.IntEnum):
+    """
+    What a script can tell apart.
+    """
+
+    OK = 0
+    FAILED = 1
+    """
+    It did not work, for a reason that stderr says.
+    """
+
+    USAGE = 2
+    """
+    The command line or the configuration is wrong; nothing was done.
+    """
+
+    STORE = 3
+    """
+    The data directory cannot be used: another process has it, or it is damaged, full, or newer than this program.
+    """
+
+    INTERRUPTED = 130
+    """
+    Ctrl-C.
+    """
+
+
+class Interrupted(Exception):
+    """
+    A signal ended the command.
+
+    @ivar signal_number: Which one.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"Ended by signal {signal_number}.")
+        self.signal_number = signal_number
+
+
+def report(error: BaseException, *, debug: bool) -> int:
+    """
+    Say on stderr what went wrong, in one sentence.
+
+    @param debug: Show the traceback, too.
+
+    @return: The exit code.
+    """
+    if debug and not isinstance(error, click.ClickException):
+        traceback.print_exception(error)
+    match error:
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            return ExitCode.INTERRUPTED
+        case Interrupted(signal_number=number):
+            return 128 + number
+        case BrokenPipeError():
+            _forget_output()
+            return ExitCode.FAILED
+        case ConfigurationError():
+            return _say(str(error), ExitCode.USAGE)
+        case StoreError():
+            return _say(str(error), ExitCode.STORE)
+        case P2pandaError():
+            return _say(str(error), ExitCode.FAILED)
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return _say(f"{where}{error.strerror or error}.", ExitCode.FAILED)
+        case _:
+            hint = "" if debug else " This is a mistake in p2panda; --debug shows more of it."
+            return _say(f"{type(error).__name__}: {error}.{hint}", ExitCode.FAILED)
+
+
+def _say(sentence: str, code: ExitCode) -> ExitCode:
+    click.echo(f"p2panda: {sentence}", err=True)
+    return code
+
+
+def _forget_output() -> None:
+    """
+    Whoever read our output has gone. Without this the interpreter would complain about it while it leaves.
+    """
+    sys.stdout = open("/dev/null", "w")  # noqa: SIM115 -- stays open until the process ends

@@ -1,0 +1,127 @@
+# -*- test-case-name: tests.cli.test_presence -*-
+"""
+Who is connected, and how catching up goes: the events of log sync, told to a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from p2panda_tw.cli.harmless import harmless
+from p2panda_tw.core.identity import NodeId
+from p2panda_tw.sync.events import (
+    ForkSeen,
+    LiveStarted,
+    OperationRefused,
+    SessionEnded,
+    SyncFailed,
+    SyncFinished,
+    SyncProgress,
+    SyncStarted,
+)
+
+__all__ = ["Presence"]
+
+WORTH_TELLING: Final = 100
+"""
+Catching up with fewer messages than this needs no line of its own: the messages themselves are seen.
+"""
+
+
+@dataclass(slots=True)
+class _CatchUp:
+    """
+    A session that has not finished yet.
+    """
+
+    node_id: NodeId
+    done: int
+    total: int
+
+
+class Presence:
+    """
+    Fed with events, says what is worth a line.
+
+    @ivar connected: Nodes that new messages go to at once, each with its sessions.
+    """
+
+    def __init__(self, name_of: Callable[[NodeId], str]) -> None:
+        self.connected: dict[NodeId, set[int]] = {}
+        self._catching_up: dict[int, _CatchUp] = {}
+        self._missed: set[NodeId] = set()
+        self._name_of = name_of
+
+    @property
+    def is_catching_up(self) -> bool:
+        """
+        Whether a session is under way that has not brought everything yet.
+        """
+        return bool(self._catching_up)
+
+    def hear(self, event: object) -> Sequence[str]:
+        """
+        @return: Sentences to show.
+        """
+        match event:
+            case SyncStarted():
+                self._catching_up[event.session] = _CatchUp(event.node_id, 0, event.incoming_operations)
+            case SyncProgress():
+                if (catch_up := self._catching_up.get(event.session)) is not None:
+                    catch_up.done = event.metrics.received_operations
+            case SyncFinished():
+                self._catching_up.pop(event.session, None)
+                if (received := event.metrics.received_operations) >= WORTH_TELLING:
+                    return [f"Caught up with {self._name_of(event.node_id)}: {received:,} messages."]
+            case LiveStarted(node_id, session):
+                self._missed.discard(node_id)
+                sessions = self.connected.setdefault(node_id, set())
+                sessions.add(session)
+                if len(sessions) == 1:
+                    return [f"{self._name_of(node_id)} is connected."]
+            case SessionEnded():
+                return self._ended(event.node_id, event.session)
+            case SyncFailed(node_id=node_id, session=session):
+                return self._failed(node_id, session, event.reason)
+            case ForkSeen():
+                author = self._name_of(event.author)
+                told = f"There are two messages number {event.seq_num} of {author}: its identity is used in two places."
+                return [f"{told} The first one that came in is kept."]
+            case OperationRefused():
+                return [f"A message that {self._name_of(event.node_id)} sent was refused: {harmless(event.reason)}"]
+            case _:
+                pass
+        return []
+
+    def describe(self) -> str:
+        """
+        @return: The state on one line.
+        """
+        names = sorted(self._name_of(node_id) for node_id in self.connected)
+        text = f"connected: {', '.join(names)}" if names else "nobody is connected"
+        for catch_up in self._catching_up.values():
+            if catch_up.total:
+                name = self._name_of(catch_up.node_id)
+                text += f" · catching up with {name}: {min(catch_up.done, catch_up.total):,} of {catch_up.total:,}"
+        return text
+
+    def _ended(self, node_id: NodeId, session: int) -> Sequence[str]:
+        self._catching_up.pop(session, None)
+        sessions = self.connected.get(node_id, set())
+        sessions.discard(session)
+        if node_id in self.connected and not sessions:
+            del self.connected[node_id]
+            return [f"{self._name_of(node_id)} is gone."]
+        return []
+
+    def _failed(self, node_id: NodeId, session: int | None, reason: str) -> Sequence[str]:
+        """
+        A failure is told once per node, until it was connected again.
+        """
+        told = [] if session is None else list(self._ended(node_id, session))
+        if node_id not in self.connected and node_id not in self._missed:
+            self._missed.add(node_id)
+            told.append(f"No connection to {self._name_of(node_id)}: {harmless(reason)} Trying again.")
+        return told
