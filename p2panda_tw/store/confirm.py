@@ -21,13 +21,19 @@ __all__ = ["note_start"]
 
 
 def note_start(
-    connection: Connection, identity: VerifyingKey, lock: DirectoryLock | None, *, new_identity: bool
+    connection: Connection,
+    identity: VerifyingKey,
+    lock: DirectoryLock | None,
+    *,
+    new_identity: bool,
+    imported: bool = False,
 ) -> bool:
     """
     Count the start, here and in the lock.
 
     @param lock: C{None}: nothing is remembered, and a new database is taken for a fresh start.
     @param new_identity: The identity was made just now, so that nobody has seen anything of it.
+    @param imported: It was in use elsewhere.
 
     @return: Our own logs have to be confirmed before something is published.
     """
@@ -35,11 +41,12 @@ def note_start(
     with connection.transaction(synced=True):
         if meta is None:
             lost = lock is not None and not new_identity
-            meta = Meta(secrets.token_bytes(16), 1, identity.raw, lost)
+            meta = Meta(secrets.token_bytes(16), 1, identity.raw, lost or imported)
             insert_meta(connection, meta)
         else:
             changed = meta.identity != identity.raw
-            if not new_identity and (changed or (lock is not None and not _is_remembered(meta, lock.remembered))):
+            unlike = lock is not None and not _is_remembered(meta, lock.remembered)
+            if imported or (not new_identity and (changed or unlike)):
                 meta.unconfirmed = True
             meta.identity = identity.raw
             meta.starts += 1

@@ -8,6 +8,8 @@ one call, which first notes it in the rings, then fires the Deferreds, then tell
 
 from __future__ import annotations
 
+import enum
+import os
 from collections.abc import Callable
 from importlib.resources.abc import Traversable
 from typing import Any, TypeVar
@@ -28,7 +30,7 @@ from p2panda_tw.store.cursors import Cursors
 from p2panda_tw.store.feeds import Feed, Feeds
 from p2panda_tw.store.jobs import Job
 from p2panda_tw.store.lock import DirectoryLock
-from p2panda_tw.store.schema import open_database, schema_scripts
+from p2panda_tw.store.schema import IN_MEMORY, open_database, schema_scripts
 from p2panda_tw.store.threads import Threads
 from p2panda_tw.store.workers import InlineWorkers, ThreadWorkers, Workers
 from p2panda_tw.store.writer import Delivery, TopicChange, Writer
@@ -46,6 +48,13 @@ They are handed to the operating system; they survive the end of the process, ho
 """
 
 T = TypeVar("T")
+
+
+class _State(enum.Enum):
+    CLOSED = enum.auto()
+    OPENING = enum.auto()
+    OPEN = enum.auto()
+    CLOSING = enum.auto()
 
 
 class StoreService(Service):
@@ -72,6 +81,7 @@ class StoreService(Service):
         durability: str = FULL,
         lock: DirectoryLock | None = None,
         new_identity: bool = False,
+        imported: bool = False,
         workers: Workers | None = None,
         scripts: Traversable | None = None,
     ) -> None:
@@ -80,8 +90,10 @@ class StoreService(Service):
         @param signing_key: The author of what is published.
         @param clock_us: The time in microseconds since 1970, for what is published.
         @param durability: L{FULL} or L{FAST}.
-        @param lock: Of the data directory; it remembers which database this was.
-        @param new_identity: The signing key was made just now.
+        @param lock: Of the data directory. Without one, a database that is a file has its directory locked while it is
+            open.
+        @param new_identity: The signing key was made just now, so that nobody has seen operations of it.
+        @param imported: The signing key was in use elsewhere, and its logs were not confirmed since.
         @param workers: Where the work is done: on threads, unless the reactor has none.
         @param scripts: Directory of the schema scripts, our own by default.
 
@@ -99,13 +111,16 @@ class StoreService(Service):
         self._clock_us = clock_us
         self._durability = durability
         self._lock = lock
+        self._own_lock: DirectoryLock | None = None
         self._new_identity = new_identity
+        self._imported = imported
         self._workers = workers
         self._scripts = schema_scripts() if scripts is None else scripts
         self._feeds = Feeds()
         self._cursors = Cursors(reactor, self._write_cursors)
         self._threads: Threads | None = None
-        self._is_open = False
+        self._state = _State.CLOSED
+        self._unsettled: list[Deferred[None]] = []
 
     @override
     def startService(self) -> None:
@@ -113,7 +128,7 @@ class StoreService(Service):
         Open the store, unless that was done before. A failure is logged; who wants to know it calls L{open} first.
         """
         super().startService()
-        if self._threads is None:
+        if self._state is _State.CLOSED:
             self.open().addErrback(self._not_opened)
 
     def _not_opened(self, failure: Failure) -> None:
@@ -138,8 +153,9 @@ class StoreService(Service):
 
         @return: Fails with L{StoreError} in a sentence if that cannot be done. The database is left as it was.
         """
-        if self._threads is not None:
+        if self._state is not _State.CLOSED:
             return fail(LocalProtocolError("The store is open already."))
+        self._state = _State.OPENING
         self._threads = Threads(self._workers, self._path, self._tell)
         return self._threads.open(self._make_writer).addCallbacks(self._opened, self._failed)
 
@@ -147,11 +163,18 @@ class StoreService(Service):
         """
         On the writing thread.
         """
+        if self._lock is None and self._path != IN_MEMORY:
+            self._lock = self._own_lock = DirectoryLock(os.path.dirname(self._path) or os.curdir)
         database = open_database(self._path, self._scripts)
         try:
             self.upgraded_from = database.upgraded_from
-            identity = self._signing_key.verifying_key
-            self.must_confirm = note_start(database.connection, identity, self._lock, new_identity=self._new_identity)
+            self.must_confirm = note_start(
+                database.connection,
+                self._signing_key.verifying_key,
+                self._lock,
+                new_identity=self._new_identity,
+                imported=self._imported,
+            )
             synced = self._durability == FULL
             return Writer(database.connection, self._signing_key, self._reactor.seconds, synced=synced)
         except BaseException:
@@ -161,12 +184,28 @@ class StoreService(Service):
     def _opened(self, writer: Writer) -> None:
         for topic in writer.topics.all():
             self._feeds.change(TopicChange(topic.key, topic.topic, topic.record))
-        self._new_identity = False
-        self._is_open = True
+        self._new_identity = self._imported = False
+        self._settle(_State.OPEN)
 
     def _failed(self, failure: Failure) -> Failure:
-        self._threads = None
+        self._let_go()
         return failure
+
+    def _let_go(self) -> None:
+        """
+        Nothing is in use any more.
+        """
+        if self._own_lock is not None:
+            self._own_lock.release()
+            self._lock = self._own_lock = None
+        self._threads = None
+        self._settle(_State.CLOSED)
+
+    def _settle(self, state: _State) -> None:
+        self._state = state
+        waiting, self._unsettled = self._unsettled, []
+        for settled in waiting:
+            settled.callback(None)
 
     def close(self) -> Deferred[None]:
         """
@@ -174,11 +213,15 @@ class StoreService(Service):
 
         @return: Fires when no thread is left. L{open} works again then.
         """
-        if not self._is_open:
+        if self._state is _State.CLOSED:
             return succeed(None)
-        self._write_cursors()
-        self._is_open = False
-        return Deferred.fromCoroutine(self._close())
+        if self._state is _State.OPEN:
+            self._write_cursors()
+            self._state = _State.CLOSING
+            return Deferred.fromCoroutine(self._close())
+        settled: Deferred[None] = Deferred()
+        self._unsettled.append(settled)
+        return settled.addCallback(lambda _: self.close())
 
     async def _close(self) -> None:
         assert self._threads is not None  # it is open
@@ -187,13 +230,13 @@ class StoreService(Service):
         finally:
             self._cursors.clear()
             self._feeds.clear()
-            self._threads = None
+            self._let_go()
 
     def _put(self, job: Job) -> Deferred[Any]:
         """
         Hand a job to the writing thread, and cursors along with it.
         """
-        if not self._is_open or self._threads is None:
+        if self._state is not _State.OPEN or self._threads is None:
             return fail(StoreError("The store is not open."))
         self._write_cursors()
         self._threads.put(job)
@@ -203,7 +246,7 @@ class StoreService(Service):
         """
         Put a question about a topic to a reading thread.
         """
-        if not self._is_open:
+        if self._state is not _State.OPEN:
             return fail(StoreError("The store is not open."))
         try:
             feed = self._feeds.get(topic)
@@ -215,7 +258,7 @@ class StoreService(Service):
         """
         Put a question to a reading thread.
         """
-        if not self._is_open or self._threads is None:
+        if self._state is not _State.OPEN or self._threads is None:
             return fail(StoreError("The store is not open."))
         return self._threads.read(query)
 
@@ -234,21 +277,24 @@ class StoreService(Service):
 
     def _write_cursors(self) -> None:
         cursors = self._cursors.take()
-        if cursors and self._threads is not None and self._is_open:
+        if cursors and self._threads is not None and self._state is _State.OPEN:
             job = Job(lambda writer: writer.set_cursors(cursors))
             job.done.addErrback(self._cursors_not_written, cursors)
             self._threads.put(job)
 
     def _cursors_not_written(self, failure: Failure, cursors: list[tuple[int, str, int]]) -> None:
         failure.trap(StoreError)
-        if self._is_open:
+        if self._state is _State.OPEN:
             self._cursors.put_back(cursors)
+
+    def _is_open(self) -> bool:
+        return self._state is _State.OPEN
 
     def flush(self) -> Deferred[None]:
         """
         @return: Fires when everything handed over so far, cursors included, is committed or has failed.
         """
-        if not self._is_open or self._threads is None:
+        if self._state is not _State.OPEN or self._threads is None:
             return succeed(None)
         self._write_cursors()
         return self._threads.flush()

@@ -52,7 +52,7 @@ class Store(StoreService):
         """
         @return: All topics, left ones included, oldest first.
         """
-        if not self._is_open:
+        if not self._is_open():
             return fail(StoreError("The store is not open."))
         return succeed(self._feeds.records())
 
