@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -147,6 +147,13 @@ class _RecordStream(Protocol):
         if not self.received.called:
             self.received.errback(RemoteProtocolError("The connection ended before the record of addresses had come."))
 
+    def give_up(self) -> None:
+        """
+        The connection is gone; perhaps there never was a stream.
+        """
+        if not self.received.called:
+            self.received.errback(ConnectError("The connection was closed."))
+
     def _fail(self, error: DecodeError) -> None:
         self.transport.abortConnection()
         if not self.received.called:
@@ -196,6 +203,7 @@ class AddressExchange(Service):
         self._delivered: dict[NodeId, None] = {}
         self._times: dict[NodeId, int] = {}
         self._asking: dict[NodeId, list[Deferred[bool]]] = {}
+        self._dialling: dict[NodeId, Deferred[IConnection]] = {}
         self._running: dict[IConnection, Deferred[None]] = {}
         self._own: tuple[tuple[Address, ...], int, bytes] | None = None
         self._stops: list[Callable[[], None]] = []
@@ -225,6 +233,8 @@ class AddressExchange(Service):
         for stop in self._stops:
             stop()
         self._stops.clear()
+        for dialling in list(self._dialling.values()):
+            dialling.cancel()
         for connection in list(self._running):
             connection.abort("The node is stopping.")
         return Deferred.fromCoroutine(self._wait())
@@ -264,14 +274,16 @@ class AddressExchange(Service):
 
     async def _ask(self, node_id: NodeId) -> None:
         try:
-            connection = await self._endpoint.connect(node_id, ADDRESSES_PROTOCOL_ID)
+            dialling = self._dialling[node_id] = self._endpoint.connect(node_id, ADDRESSES_PROTOCOL_ID)
+            connection = await dialling
             self._found(node_id, True)
             await self._run(connection, dialler=True)
         except NoCommonProtocol:
             self._found(node_id, False)
-        except ConnectError:
+        except (ConnectError, CancelledError):
             pass  # it will be asked again when somebody reaches it
         finally:
+            del self._dialling[node_id]
             self._answer(node_id, self._ours.get(node_id, False))
 
     def _answer(self, node_id: NodeId, answer: bool) -> None:
@@ -313,6 +325,7 @@ class AddressExchange(Service):
         timer = self._clock.callLater(EXCHANGE_TIMEOUT, connection.abort, "The exchange of addresses took too long.")
         stream = _RecordStream(self._own_record())
         had_addresses = bool(self._own and self._own[0])
+        closed = _once_closed(connection, stream)
         try:
             if dialler:
                 await connection.open_stream(_OneStream(stream))
@@ -330,7 +343,7 @@ class AddressExchange(Service):
         except ConnectError:
             pass  # closed meanwhile
         finally:
-            await _quietly(connection.closed)
+            await closed
             _cancel(timer)
             del self._running[connection]
             done.callback(None)
@@ -374,15 +387,15 @@ def _cancel(timer: IDelayedCall) -> None:
         timer.cancel()
 
 
-def _quietly(closed: Deferred[None]) -> Deferred[None]:
+def _once_closed(connection: IConnection, stream: _RecordStream) -> Deferred[None]:
     """
-    @return: Fires with C{closed}, which others wait for, too.
+    @return: Fires when nothing of the connection is left; then nobody waits for the stream any more.
     """
     waiter: Deferred[None] = Deferred()
 
     def pass_on(result: None) -> None:
+        stream.give_up()
         waiter.callback(None)
-        return result
 
-    closed.addCallback(pass_on)
+    connection.closed.addCallback(pass_on)
     return waiter
