@@ -150,6 +150,13 @@ class Connection:
         self._socket.setblocking(False)
         self._tls = SSL.Connection(context, self._socket)
         self._tls.set_connect_state()
+        try:
+            self._open(node_id, alpn)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _open(self, node_id: bytes, alpn: bytes) -> None:
         self._retry(self._tls.do_handshake)
         peer, chain = self._tls.get_peer_certificate(), self._tls.get_peer_cert_chain()
         if peer is None or len(chain or []) != 1 or node_id_of(peer) != node_id:
