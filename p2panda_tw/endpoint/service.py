@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from random import Random
 from typing import Final
 
 from twisted.application.service import Service
@@ -20,7 +19,6 @@ from zope.interface import implementer
 
 from p2panda_tw.core.identity import NodeId, SigningKey
 from p2panda_tw.endpoint.addresses import MAX_ADDRESSES, Address, describe
-from p2panda_tw.endpoint.backoff import Retries
 from p2panda_tw.endpoint.dial import Attempt, Dial, Dialled, short
 from p2panda_tw.endpoint.known import KnownNode, KnownNodes
 from p2panda_tw.endpoint.listeners import Listeners
@@ -56,14 +54,12 @@ class Endpoint(Service):
         signing_key: SigningKey,
         network_id: bytes,
         transports: Sequence[INodeTransport],
-        rng: Random,
         *,
         optional: Collection[str] = (),
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         """
         @param transports: Ways to reach nodes. When two reach the same address, the first one is used.
-        @param rng: Source of jitter.
         @param optional: Names of transports that are left out when they cannot listen, instead of failing the start.
         @param clock_us: The time in microseconds since 1970.
         """
@@ -74,7 +70,6 @@ class Endpoint(Service):
         self._clock_us = clock_us
         self._handlers: dict[bytes, Callable[[IConnection], None]] = {}
         self._known = KnownNodes()
-        self._retries = Retries(rng)
         self._connections: dict[NodeId, dict[IConnection, Sequence[Address]]] = {}
         self._dials: dict[Deferred[Dialled], None] = {}
         self._addresses_changed: Listeners[[]] = Listeners()
@@ -194,7 +189,8 @@ class Endpoint(Service):
         try:
             connection, attempt = await dial
         except ConnectError as error:
-            self._not_reached(node_id, protocol_id, error)
+            if not isinstance(error, NoCommonProtocol):
+                self._unreachable.tell(node_id)
             raise
         except CancelledError:
             if dial in self._dials:
@@ -204,17 +200,8 @@ class Endpoint(Service):
             self._dials.pop(dial, None)
         if self._known.succeeded(node_id, attempt.addresses[0], self._clock_us()):
             self._tell_known(node_id)
-        self._retries.forget((node_id, protocol_id))
         self._made(connection, attempt.addresses, True)
         return connection
-
-    def _not_reached(self, node_id: NodeId, protocol_id: bytes, error: ConnectError) -> None:
-        now = self._clock.seconds()
-        if isinstance(error, NoCommonProtocol):
-            self._retries.failed((node_id, protocol_id), now)
-        else:
-            self._retries.failed(node_id, now)
-            self._unreachable.tell(node_id)
 
     def _ways(self, node_id: NodeId) -> list[Attempt]:
         """
@@ -254,7 +241,6 @@ class Endpoint(Service):
         A connection is open.
         """
         node_id = connection.node_id
-        self._retries.forget(node_id)
         self._connections.setdefault(node_id, {})[connection] = addresses
         connection.closed.addBoth(self._closed, connection)
         self._connected.tell(connection, dialled)
@@ -265,14 +251,6 @@ class Endpoint(Service):
         if not of_node:
             self._connections.pop(connection.node_id, None)
         return result
-
-    def retry_delay(self, node_id: NodeId, protocol_id: bytes) -> float:
-        """
-        @return: How long to wait before L{connect} makes sense again, in seconds: longer after each failure in a row, 0
-            after a success or when a new address is known.
-        """
-        now = self._clock.seconds()
-        return max(self._retries.delay(node_id, now), self._retries.delay((node_id, protocol_id), now))
 
     def connections(self, node_id: NodeId | None = None) -> list[IConnection]:
         """
@@ -300,7 +278,6 @@ class Endpoint(Service):
 
     def _note(self, node_id: NodeId, is_news: bool) -> None:
         if is_news:
-            self._retries.forget(node_id)
             self._tell_known(node_id)
 
     def _tell_known(self, node_id: NodeId) -> None:

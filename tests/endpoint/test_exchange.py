@@ -1,5 +1,3 @@
-from random import Random
-
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.internet.protocol import Factory, Protocol
@@ -31,7 +29,7 @@ class Node:
         self.signing_key = signing_key
         self.node_id = signing_key.verifying_key
         self.transport = network.transport(signing_key)
-        self.endpoint = Endpoint(network.clock, signing_key, DEFAULT_NETWORK_ID, [self.transport], Random(1))
+        self.endpoint = Endpoint(network.clock, signing_key, DEFAULT_NETWORK_ID, [self.transport])
         self.exchange = AddressExchange(network.clock, self.endpoint, signing_key, self.now)
         self.connections: list[IConnection] = []
         self.endpoint.on_connection(lambda connection, dialled: self.connections.append(connection))

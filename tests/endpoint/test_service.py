@@ -1,4 +1,3 @@
-from random import Random
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -43,7 +42,6 @@ class EndpointCase(SynchronousTestCase):
             ALICE,
             DEFAULT_NETWORK_ID,
             transports or (self.tls, self.iroh),
-            Random(1),
             clock_us=lambda: self.now,
             **options,
         )
@@ -364,59 +362,20 @@ class ConnectTests(EndpointCase):
         self.tls.attempts[0].fail(NoCommonProtocol("alert 120"))
         self.failureResultOf(result, NoCommonProtocol)
         self.assertEqual(unreachable, [])
-        self.assertGreater(self.endpoint.retry_delay(B_NODE, ECHO), 0)
-        self.assertEqual(self.endpoint.retry_delay(B_NODE, b"other"), 0)
 
-    def fail_once(self) -> float:
+    def test_unreachable(self) -> None:
         """
-        Dial in vain.
-
-        @return: How long to wait then.
-        """
-        result = self.endpoint.connect(B_NODE, ECHO)
-        self.tls.attempts[-1].fail(ConnectError("refused"))
-        self.failureResultOf(result, ConnectError)
-        return self.endpoint.retry_delay(B_NODE, ECHO)
-
-    def test_back_off(self) -> None:
-        """
-        A node that stays away is dialled less and less often, once a minute in the end; never quite regularly.
+        A node that cannot be reached is reported as such.
         """
         unreachable: list[NodeId] = []
-        self.endpoint.on_unreachable(unreachable.append)
+        stop = self.endpoint.on_unreachable(unreachable.append)
         self.endpoint.add_addresses(B_NODE, [TLS_1])
-        self.assertEqual(self.endpoint.retry_delay(B_NODE, ECHO), 0)
-        for middle in [1, 2, 4, 8, 16, 32, 60, 60]:
-            delay = self.fail_once()
-            self.assertTrue(0.75 * middle <= delay <= 1.25 * middle, f"{delay} after {middle}")
-            self.clock.advance(delay / 2)
-            self.assertAlmostEqual(self.endpoint.retry_delay(B_NODE, ECHO), delay / 2)
-            self.clock.advance(delay)
-            self.assertEqual(self.endpoint.retry_delay(B_NODE, ECHO), 0)
-        self.assertEqual(unreachable, [B_NODE] * 8)
-
-    def test_hope(self) -> None:
-        """
-        A success, a connection from there and a new address end the waiting.
-        """
-        self.endpoint.accept(ECHO, lambda connection: None)
-        self.endpoint.add_addresses(B_NODE, [TLS_1])
-
-        self.fail_once()
-        self.assertLess(1.5, self.fail_once())
-        result = self.endpoint.connect(B_NODE, ECHO)
-        self.tls.attempts[-1].succeed()
-        self.successResultOf(result)
-        self.assertEqual(self.endpoint.retry_delay(B_NODE, ECHO), 0)
-        self.assertGreater(1.25, self.fail_once())
-
-        assert self.tls.incoming is not None
-        self.tls.incoming(FakeConnection(B_NODE, ECHO_ALPN))
-        self.assertEqual(self.endpoint.retry_delay(B_NODE, ECHO), 0)
-
-        self.fail_once()
-        self.endpoint.add_addresses(B_NODE, [TLS_2])
-        self.assertEqual(self.endpoint.retry_delay(B_NODE, ECHO), 0)
+        for _ in range(2):
+            result = self.endpoint.connect(B_NODE, ECHO)
+            self.tls.attempts[-1].fail(ConnectError("refused"))
+            self.failureResultOf(result, ConnectError)
+            stop()
+        self.assertEqual(unreachable, [B_NODE])
 
     def test_restarted_peer(self) -> None:
         """
