@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,13 +27,7 @@ from p2panda_tw.endpoint.transports import Transports
 from p2panda_tw.errors import ConnectError, LocalProtocolError, NoCommonProtocol
 from p2panda_tw.interfaces import IConnection, IEndpoint, INodeTransport
 
-__all__ = ["SILENCE", "Endpoint"]
-
-SILENCE: Final = 6.0
-"""
-A connection over which nothing has come for so long shows no sign of life, in seconds. Every transport has the other
-side send something every 5 s.
-"""
+__all__ = ["Endpoint"]
 
 
 @implementer(IEndpoint)
@@ -70,7 +63,7 @@ class Endpoint(Service):
         self._clock_us = clock_us
         self._handlers: dict[bytes, Callable[[IConnection], None]] = {}
         self._known = KnownNodes()
-        self._connections: dict[NodeId, dict[IConnection, Sequence[Address]]] = {}
+        self._connections: dict[NodeId, dict[IConnection, None]] = {}
         self._dials: dict[Deferred[Dialled], None] = {}
         self._addresses_changed: Listeners[[]] = Listeners()
         self._known_changed: Listeners[[NodeId, Sequence[Address], int | None]] = Listeners()
@@ -108,7 +101,8 @@ class Endpoint(Service):
         @return: Fails with L{ConfigurationError} when a transport that is not optional cannot listen, or none can. Then
             nothing is left, and the endpoint can be opened again.
         """
-        return self._transports.open(self._incoming, self._offered)
+        opened = self._transports.open(self._incoming, self._offered)
+        return opened.addCallback(lambda _: self._addresses_changed.tell())
 
     def close(self) -> Deferred[None]:
         """
@@ -162,7 +156,7 @@ class Endpoint(Service):
         elif handler is None or not self._transports.is_open:
             connection.abort("This protocol is not offered any more.")
         else:
-            self._made(connection, (), False)
+            self._made(connection, False)
             try:
                 handler(connection)
             except Exception:
@@ -183,7 +177,6 @@ class Endpoint(Service):
 
     async def _connect(self, node_id: NodeId, protocol_id: bytes) -> IConnection:
         ways = self._ways(node_id)
-        self._abort_silent(node_id, ways)
         dial = Dial(self._clock, node_id, alpn(protocol_id, self.network_id), ways).start()
         self._dials[dial] = None
         try:
@@ -200,7 +193,7 @@ class Endpoint(Service):
             self._dials.pop(dial, None)
         if self._known.succeeded(node_id, attempt.addresses[0], self._clock_us()):
             self._tell_known(node_id)
-        self._made(connection, attempt.addresses, True)
+        self._made(connection, True)
         return connection
 
     def _ways(self, node_id: NodeId) -> list[Attempt]:
@@ -223,25 +216,12 @@ class Endpoint(Service):
             raise ConnectError(f"No address of node {short(node_id)} can be used here ({useless}).{why}")
         return ways
 
-    def _abort_silent(self, node_id: NodeId, ways: Iterable[Attempt]) -> None:
-        """
-        Before dialling a node at a new address, end connections to it that show no sign of life: it was restarted. iroh
-        would not reach it before the old connection has timed out.
-        """
-        for connection, addresses in list(self._connections.get(node_id, {}).items()):
-            silent_for: Callable[[], float] | None = getattr(connection, "silent_for", None)
-            for way in ways:
-                if way.transport.name == connection.transport_name and not set(way.addresses) <= set(addresses):
-                    if silent_for is not None and silent_for() >= SILENCE:
-                        connection.abort("There was no sign of life, and the node may have another address now.")
-                        break
-
-    def _made(self, connection: IConnection, addresses: Sequence[Address], dialled: bool) -> None:
+    def _made(self, connection: IConnection, dialled: bool) -> None:
         """
         A connection is open.
         """
         node_id = connection.node_id
-        self._connections.setdefault(node_id, {})[connection] = addresses
+        self._connections.setdefault(node_id, {})[connection] = None
         connection.closed.addBoth(self._closed, connection)
         self._connected.tell(connection, dialled)
 
@@ -268,16 +248,14 @@ class Endpoint(Service):
         @param addresses: Best first; they are added to what is known.
         @param last_success: When the first of them worked, in microseconds since 1970.
         """
-        self._note(node_id, self._known.give(node_id, addresses, last_success))
+        if self._known.give(node_id, addresses, last_success):
+            self._tell_known(node_id)
 
     def told_addresses(self, node_id: NodeId, addresses: Iterable[Address]) -> None:
         """
         Take note of what a node proved to have said of itself; it replaces what it said before.
         """
-        self._note(node_id, self._known.tell(node_id, addresses))
-
-    def _note(self, node_id: NodeId, is_news: bool) -> None:
-        if is_news:
+        if self._known.tell(node_id, addresses):
             self._tell_known(node_id)
 
     def _tell_known(self, node_id: NodeId) -> None:
@@ -328,9 +306,8 @@ class Endpoint(Service):
         """
         @return: Where others may reach us now, best first.
         """
-        return rank(address for transport in self._transports.working for address in transport.addresses())[
-            :MAX_ADDRESSES
-        ]
+        found = [address for transport in self._transports.working for address in transport.addresses()]
+        return rank(found)[:MAX_ADDRESSES]
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """

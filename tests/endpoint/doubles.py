@@ -22,7 +22,6 @@ class FakeConnection:
     A connection that only remembers how it was ended.
 
     @ivar ended: Reason of C{close} or C{abort}.
-    @ivar silence: Seconds without a sign of life.
     """
 
     def __init__(self, node_id: NodeId, alpn: bytes, transport_name: str = "tls") -> None:
@@ -31,7 +30,6 @@ class FakeConnection:
         self.transport_name = transport_name
         self.closed: Deferred[None] = Deferred()
         self.ended: str | None = None
-        self.silence = 0.0
 
     def open_stream(self, factory: IProtocolFactory, one_way: bool = False) -> Deferred[IProtocol]:
         return fail(ConnectError("no streams here"))
@@ -49,9 +47,6 @@ class FakeConnection:
         if self.ended is None:
             self.ended = reason
             self.closed.callback(None)
-
-    def silent_for(self) -> float:
-        return self.silence
 
 
 class FakeAttempt:
