@@ -77,6 +77,19 @@ class PageTests(SynchronousTestCase):
         names = [str(path.relative_to(ROOT)) for path in examples if path.suffix in (".py", ".rs", ".toml")]
         self.assertEqual([name for name in names if name not in shown], [])
 
+    def test_settings_are_complete(self) -> None:
+        """
+        Every setting of the commented sample is explained on the page about configuration.
+        """
+        page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+        section, missing = "", []
+        for line in (ROOT / "tap" / "p2panda.toml").read_text("utf-8").splitlines():
+            if found := re.fullmatch(r"(?:# )?(\[+\w+\]+)", line):
+                section = found[1] + " "
+            elif (found := re.match(r"(?:# )?(\w+) = ", line)) and f"`{section}{found[1]}`" not in page:
+                missing.append(section + found[1])
+        self.assertEqual(missing, [])
+
     def test_snippets_are_python(self) -> None:
         """
         Python that is shown only in part can at least be parsed.
