@@ -3,7 +3,7 @@
 Where a node may be reached: plain values, their text form, and their form in tickets and signed records.
 
 An address says nothing of the node behind it; the transport proves that by the key. The node id is always kept beside.
-Hosts are held in one spelling each (IP addresses as L{ipaddress} writes them, names in lower case), so that equal
+Hosts are held in one spelling each (IP addresses as C{ipaddress} writes them, names in lower case), so that equal
 addresses compare equal.
 
 In bytes a list of addresses is::
