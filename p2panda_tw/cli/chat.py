@@ -178,19 +178,21 @@ async def _open_topic(node: Node, wish: _Wish) -> tuple[Stream, str]:
     from p2panda_tw.core.topic import Form, Topic
 
     records = {record.topic: record for record in await node.topics()}
+    free_name = _free_name([record.name for record in records.values()])
     if wish.ticket is not None and wish.ticket.topic is not None:
         known = records.get(wish.ticket.topic)
-        name = known.name if known is not None and known.name else _free_name([r.name for r in records.values()])
+        name = known.name if known is not None and known.name else free_name
         stream = await node.join(wish.ticket, name)
     else:
         topic: Topic | None = None
         if wish.name is not None:
             topic = await Commands(node).find_topic(wish.name)
         elif not wish.new and (last := await node.setting(_LAST_TOPIC)) is not None:
-            topic = Topic.from_hex(last)
-        if topic is None or topic not in records:
+            record = records.get(Topic.from_hex(last))
+            topic = None if record is None or record.is_left else record.topic
+        if topic is None:
             form = Form.NODE if wish.form is None else read_form(wish.form)
-            name = _free_name([record.name for record in records.values()])
+            name = free_name
             stream = node.stream(await node.new_topic(name, form), form)
         else:
             name = records[topic].name

@@ -157,7 +157,7 @@ class Conversation:
             return False
         for text in texts:
             if text.startswith(NICK) and (name := harmless_name(text[len(NICK) :])):
-                self._node.set_setting(NICKNAME, name)
+                await self._node.set_setting(NICKNAME, name)
         return True
 
     async def finish(self, timeout: float, *, expect_peer: bool) -> None:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.cli.test_identity -*-
+# -*- test-case-name: tests.system.test_command_line -*-
 """
 C{p2panda id} and C{p2panda identity}: who this node is, and how that is taken elsewhere.
 """

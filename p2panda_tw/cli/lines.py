@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.cli.test_lines -*-
+# -*- test-case-name: tests.system.test_lines -*-
 """
 Standard input, line by line, while a reactor runs.
 

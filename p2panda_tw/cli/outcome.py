@@ -69,8 +69,13 @@ def report(error: BaseException, *, debug: bool) -> int:
         case click.ClickException():
             error.show()
             return error.exit_code
-        case click.Abort() | KeyboardInterrupt():
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else ExitCode.FAILED
+        case KeyboardInterrupt():
             return ExitCode.INTERRUPTED
+        case click.Abort():
+            # click turns Ctrl-C into this, and a "no" to a question, too
+            return ExitCode.INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else ExitCode.FAILED
         case Interrupted(signal_number=number):
             return 128 + number
         case BrokenPipeError():

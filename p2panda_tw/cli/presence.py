@@ -68,13 +68,15 @@ class Presence:
         match event:
             case SyncStarted():
                 self._catching_up[event.session] = _CatchUp(event.node_id, 0, event.incoming_operations)
+                if event.incoming_operations:
+                    return [f"{self._name_of(event.node_id)} has {_messages(event.incoming_operations)} for us."]
             case SyncProgress():
                 if (catch_up := self._catching_up.get(event.session)) is not None:
                     catch_up.done = event.metrics.received_operations
             case SyncFinished():
                 self._catching_up.pop(event.session, None)
                 if (received := event.metrics.received_operations) >= WORTH_TELLING:
-                    return [f"Caught up with {self._name_of(event.node_id)}: {received:,} messages."]
+                    return [f"Caught up with {self._name_of(event.node_id)}: {_messages(received)}."]
             case LiveStarted(node_id, session):
                 self._missed.discard(node_id)
                 sessions = self.connected.setdefault(node_id, set())
@@ -125,3 +127,7 @@ class Presence:
             self._missed.add(node_id)
             told.append(f"No connection to {self._name_of(node_id)}: {harmless(reason)} Trying again.")
         return told
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count:,} messages"

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.cli.test_publish -*-
+# -*- test-case-name: tests.system.test_command_line -*-
 """
 C{p2panda publish}: messages from the command line or standard input.
 """
@@ -6,6 +6,7 @@ C{p2panda publish}: messages from the command line or standard input.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +51,10 @@ async def _find_ending(answers: Answers, topic: str) -> str:
     """
     @return: What ends a text: in the chat form a newline, as upstream's chat expects it.
     """
-    form = next(
-        (r["form"] for r in await answers.call("topics") if topic in (r["name"], r["topic"], r["topic"][:8])), "node"
-    )
-    return "\n" if form == "chat" else ""
+    for record in await answers.call("topics"):
+        if topic == record["name"] or (len(topic) >= 8 and record["topic"].startswith(topic.lower())):
+            return "\n" if record["form"] == "chat" else ""
+    return ""
 
 
 async def _texts(text: str, whole: bool, *, threaded: bool) -> AsyncIterator[str]:
@@ -64,7 +65,7 @@ async def _texts(text: str, whole: bool, *, threaded: bool) -> AsyncIterator[str
         yield text
         return
     if whole:
-        content = click.get_binary_stream("stdin").read()
+        content = sys.stdin.buffer.read()
         yield _decode(content, "Standard input")
         return
     number = 0
@@ -76,7 +77,7 @@ async def _texts(text: str, whole: bool, *, threaded: bool) -> AsyncIterator[str
 
 async def _lines(*, threaded: bool) -> AsyncIterator[bytes]:
     if not threaded:
-        for line in click.get_binary_stream("stdin"):
+        for line in sys.stdin.buffer:
             yield line
         return
     from twisted.internet import reactor

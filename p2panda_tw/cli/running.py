@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.cli.test_running -*-
+# -*- test-case-name: tests.system.test_command_line -*-
 """
 The node that already runs on a data directory, spoken to over its control socket (L{p2panda_tw.control}). Blocking, for
 programs that have nothing else to do.

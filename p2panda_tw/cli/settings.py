@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.cli.test_settings -*-
+# -*- test-case-name: tests.cli.test_application -*-
 """
 What every subcommand takes: C{--data}, C{--config} and C{--debug}, before the subcommand as well as after it.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.cli.test_topic -*-
+# -*- test-case-name: tests.system.test_command_line -*-
 """
 C{p2panda topic}: the topics that a node keeps.
 """

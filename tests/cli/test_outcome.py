@@ -40,7 +40,8 @@ class ReportTests(SynchronousTestCase):
         )
         self.assertEqual(self.reported(StoreLocked("Somebody has it.")), (3, "p2panda: Somebody has it.\n"))
         self.assertEqual(self.reported(StoreError("Damaged.")), (3, "p2panda: Damaged.\n"))
-        self.assertEqual(self.reported(click.Abort()), (130, ""))
+        self.assertEqual(self.reported(click.Abort()), (1, ""))
+        self.assertEqual(self.reported(KeyboardInterrupt()), (130, ""))
         self.assertEqual(self.reported(Interrupted(signal.SIGTERM)), (143, ""))
         self.assertEqual(self.reported(click.UsageError("No."))[0], 2)
 

@@ -1,0 +1,3 @@
+"""
+Real processes, real sockets, the real clock.
+"""
