@@ -213,6 +213,13 @@ class Session:
         return self.phase < Phase.LIVE
 
     @property
+    def closing(self) -> bool:
+        """
+        Whether it is going to end because we want it to.
+        """
+        return self._closing or self._purpose is not Purpose.LIVE
+
+    @property
     def held(self) -> int:
         """
         How many received bytes are held, C{Have} and the batch in the store included.

@@ -1,0 +1,3 @@
+"""
+Log sync: codecs, machines, the service.
+"""
