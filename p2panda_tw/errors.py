@@ -74,8 +74,8 @@ class StoreLocked(StoreError):
 
 class LogNotConfirmed(P2pandaError):
     """
-    After a lost or restored store the own log could not be compared with another node's copy in time, so that publishing
-    now might use a position a second time.
+    After a lost or restored store the own log could not be compared with another node's copy in time, so that
+    publishing now might use a position a second time.
     """
 
 

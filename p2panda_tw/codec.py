@@ -1,0 +1,65 @@
+# -*- test-case-name: tests.test_codec -*-
+"""
+How values of an application become bodies of operations, and back.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from p2panda_tw.errors import DecodeError, LocalProtocolError
+from p2panda_tw.wire import cbor
+
+__all__ = ["CBOR", "TEXT", "Codec"]
+
+
+class Codec(Protocol):
+    """
+    How values of an application become bodies of operations.
+    """
+
+    def encode(self, value: Any) -> bytes:
+        """
+        @raise p2panda_tw.errors.LocalProtocolError: The value cannot be written.
+        """
+
+    def decode(self, body: bytes) -> Any:
+        """
+        @raise p2panda_tw.errors.DecodeError: The bytes are no value.
+        """
+
+
+class _Cbor:
+    """
+    The deterministic CBOR of p2panda: what a Rust node reads and writes.
+    """
+
+    def encode(self, value: Any) -> bytes:
+        try:
+            return cbor.encode(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise LocalProtocolError(f"This value has no CBOR form: {error}") from error
+
+    def decode(self, body: bytes) -> Any:
+        return cbor.decode(body)
+
+
+class _Text:
+    """
+    Plain UTF-8, as upstream's chat example writes it.
+    """
+
+    def encode(self, value: Any) -> bytes:
+        if not isinstance(value, str):
+            raise LocalProtocolError(f"This topic takes text, not {type(value).__name__}.")
+        return value.encode()
+
+    def decode(self, body: bytes) -> Any:
+        try:
+            return body.decode()
+        except UnicodeDecodeError as error:
+            raise DecodeError("The body is not UTF-8 text.") from error
+
+
+CBOR: Final[Codec] = _Cbor()
+TEXT: Final[Codec] = _Text()

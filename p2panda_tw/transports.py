@@ -1,0 +1,50 @@
+# -*- test-case-name: tests.test_transports -*-
+"""
+The ways to reach other nodes that the settings ask for.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from p2panda_tw.config import Config
+from p2panda_tw.core.identity import SigningKey
+from p2panda_tw.interfaces import INodeTransport
+from p2panda_tw.transport.limits import ConnectionLimits, ReceiveBudget
+from p2panda_tw.transport.tls import TlsTransport
+
+__all__ = ["make_transports"]
+
+
+def make_transports(reactor: Any, config: Config, signing_key: SigningKey, tls_port: int) -> list[INodeTransport]:
+    """
+    @param tls_port: Where to listen if the settings do not say; 0 for a free port.
+
+    @raise p2panda_tw.errors.ConfigurationError: The settings ask for something that is not installed or cannot be.
+    """
+    limits = ConnectionLimits()
+    budget = ReceiveBudget()
+    transports: list[INodeTransport] = []
+    if config.tls.enabled:
+        listen = [str(address) for address in config.tls.listen]
+        tls = TlsTransport(
+            reactor,
+            signing_key,
+            listen=listen,
+            port=tls_port,
+            advertise=config.tls.advertise,
+            limits=limits,
+            budget=budget,
+        )
+        transports.append(tls)
+    enabled = config.iroh.enabled
+    if enabled or (enabled is None and find_spec("iroh") is not None):
+        from p2panda_tw.transport.iroh import IrohTransport
+
+        arguments: dict[str, Any] = {}
+        if config.iroh.listen:
+            arguments["bind"] = [str(address) for address in config.iroh.listen]
+        relays = [(relay.address.url, relay.token) for relay in config.iroh.relays]
+        transports.append(IrohTransport(reactor, signing_key, relays=relays, limits=limits, budget=budget, **arguments))
+    return transports
