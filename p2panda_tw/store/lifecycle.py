@@ -268,6 +268,8 @@ class StoreService(Service):
         """
         for change in delivery.changes:
             self._feeds.change(change)
+            if change.record is None:
+                self._cursors.forget(change.key)
         for news in delivery.news:
             self._feeds.note(news)
         for done, result in delivery.results:

@@ -5,7 +5,8 @@
 
 CREATE TABLE meta (                   -- one row
     database_id BLOB NOT NULL,        -- 16 random bytes, made with the file; the data directory's lock file holds a copy
-    starts      INTEGER NOT NULL,     -- how often the file was opened; the lock file holds a copy, so that an old backup is noticed
+    starts      INTEGER NOT NULL,     -- how often the file was opened; the lock file holds a copy, so that an old
+                                      -- backup is noticed
     identity    BLOB,                 -- verifying key that publishes from here, 32 bytes
     unconfirmed INTEGER NOT NULL      -- 1: own logs may be shorter here than what others have seen of them
 );
@@ -24,14 +25,14 @@ CREATE TABLE topics (
 );
 
 CREATE TABLE logs (                   -- one row per log with at least one operation
-    log_key     INTEGER PRIMARY KEY AUTOINCREMENT,
-    topic_key   INTEGER NOT NULL,
-    author      BLOB NOT NULL,        -- verifying key, 32 bytes
-    log_id      BLOB NOT NULL,        -- CBOR
-    first_seq   INTEGER NOT NULL,     -- lowest seq_num that is still there; rows below wait for their deletion
-    tip_seq     INTEGER NOT NULL,     -- highest seq_num; the log has no holes in between
-    tip_id      BLOB NOT NULL,        -- id of the operation at the tip, 32 bytes
-    bytes_until INTEGER NOT NULL,     -- bytes of the operations up to and including the tip, pruned ones included
+    log_key      INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic_key    INTEGER NOT NULL,
+    author       BLOB NOT NULL,       -- verifying key, 32 bytes
+    log_id       BLOB NOT NULL,       -- CBOR
+    first_seq    INTEGER NOT NULL,    -- lowest seq_num that is still there; rows below wait for their deletion
+    tip_seq      INTEGER NOT NULL,    -- highest seq_num; the log has no holes in between
+    tip_id       BLOB NOT NULL,       -- id of the operation at the tip, 32 bytes
+    bytes_until  INTEGER NOT NULL,    -- bytes of the operations up to and including the tip, pruned ones included
     bytes_before INTEGER NOT NULL,    -- of these, the bytes of what lies before first_seq
     UNIQUE (topic_key, author, log_id)
 );
@@ -68,8 +69,8 @@ CREATE TABLE topic_peers (            -- who is interested in what
 ) WITHOUT ROWID;
 
 CREATE TABLE leftovers (              -- rows that are deleted bit by bit, because they are many
-    leftover   INTEGER PRIMARY KEY,
-    kind       TEXT NOT NULL,         -- 'operations' or 'arrivals'
-    first      INTEGER NOT NULL,      -- lowest position or place to delete
-    last       INTEGER NOT NULL       -- highest
+    leftover INTEGER PRIMARY KEY,     -- a number; the lowest is deleted first
+    kind     TEXT NOT NULL,           -- 'operations' or 'arrivals'
+    first    INTEGER NOT NULL,        -- lowest position or place to delete
+    last     INTEGER NOT NULL         -- highest
 );

@@ -1,0 +1,88 @@
+"""
+The table of logs in memory.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2panda_tw.core.hash import Hash
+from p2panda_tw.core.topic import Form
+from p2panda_tw.store.connection import Connection
+from p2panda_tw.store.heads import EMPTY, Heads
+from p2panda_tw.store.schema import IN_MEMORY, open_database, schema_scripts
+from p2panda_tw.store.topics import Topics
+from tests.store.logs import TOPIC, Log
+
+
+class HeadsTests(SynchronousTestCase):
+    """
+    What is remembered is what the table says.
+    """
+
+    def setUp(self) -> None:
+        self.connection: Connection = open_database(IN_MEMORY, schema_scripts()).connection
+        self.addCleanup(self.connection.close)
+        self.topic = Topics(self.connection).add(TOPIC, Form.NODE, "")
+        self.heads = Heads(self.connection, limit=8)
+
+    def advance(self, author: int, tip: int) -> None:
+        """
+        Store something in a log.
+        """
+        key = Log(author).author
+        head = self.heads.get(self.topic, key)
+        if not head.key:
+            self.heads.begin(head, self.topic, key)
+        self.heads.mark(head)
+        head.tip = tip
+        head.tip_id = Hash.of(b"%d" % tip)
+        head.bytes_until += 100
+
+    def test_empty(self) -> None:
+        """
+        A log without operations has no row.
+        """
+        head = self.heads.get(self.topic, Log().author)
+        self.assertEqual((head.key, head.tip, head.tip_id), (0, EMPTY, None))
+        self.heads.write()
+        self.assertEqual(self.connection.sql.execute("SELECT COUNT(*) FROM logs").fetchone(), (0,))
+
+    def test_written(self) -> None:
+        """
+        What changed is in the table after writing, each log once.
+        """
+        for tip in (3, 5):
+            self.advance(2, tip)
+        self.advance(3, 0)
+        self.heads.write()
+        self.heads.forget()
+        [first, second] = [self.heads.get(self.topic, Log(author).author) for author in (2, 3)]
+        self.assertEqual((first.tip, first.tip_id, first.bytes_until), (5, Hash.of(b"5"), 200))
+        self.assertEqual((second.tip, second.bytes_until), (0, 100))
+        self.assertNotEqual(first.key, second.key)
+
+    def test_limit(self) -> None:
+        """
+        Only so many logs are remembered; the others are read again.
+        """
+        for author in range(2, 30):
+            self.advance(author, author)
+        self.heads.write()
+        self.heads.trim()
+        queries: list[str] = []
+        self.connection.sql.set_trace_callback(queries.append)
+        tips = [self.heads.get(self.topic, Log(author).author).tip for author in reversed(range(2, 30))]
+        self.assertEqual(tips, list(reversed(range(2, 30))))
+        self.assertEqual(len(queries), 21)
+
+    def test_forget(self) -> None:
+        """
+        After a transaction that failed the table counts.
+        """
+        self.advance(2, 1)
+        self.heads.write()
+        self.advance(2, 9)
+        self.heads.forget()
+        self.heads.write()
+        self.assertEqual(self.heads.get(self.topic, Log().author).tip, 1)
