@@ -33,6 +33,7 @@ async def main(reactor, topic, node_id, where):
     relays = (RelayConfig(address=address),) if isinstance(address, RelayAddress) else ()
     node = Node(reactor, Config(data_directory=Path("python-node"), iroh=IrohConfig(relays=relays)))
     node.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
     await node.when_started()
     rust = Ticket(node_id=NodeId.from_hex(node_id), topic=Topic.from_hex(topic), addresses=[address])
     stream = await node.join(rust)
