@@ -50,6 +50,20 @@ class Options(usage.Options):
         install()
 
 
+class ConfigurationMistake(usage.UsageError, SystemExit):
+    """
+    A usage error; where nobody catches it (twistd does not), it ends the process with its sentence in place of a
+    traceback.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        SystemExit.__init__(self, f"p2panda: {sentence}")
+
+    @override
+    def __str__(self) -> str:
+        return str(self.code)
+
+
 def makeService(options: Options, *, exit_with: Callable[[int], None] | None = None) -> IService:
     """
     @param exit_with: Called after a failed start to end the process; L{fail_process} by default.
@@ -65,7 +79,7 @@ def makeService(options: Options, *, exit_with: Callable[[int], None] | None = N
     try:
         config = Config.load(options["config"], options["data"])
     except ConfigurationError as error:
-        raise usage.UsageError(str(error)) from error
+        raise ConfigurationMistake(str(error)) from None
 
     from twisted.internet import reactor
 

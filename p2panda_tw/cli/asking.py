@@ -15,7 +15,7 @@ from p2panda_tw.cli.settings import Settings
 
 if TYPE_CHECKING:
     from p2panda_tw.config import Config
-    from p2panda_tw.control import Commands
+    from p2panda_tw.commands import Commands
 
 __all__ = ["Answers", "ask", "with_answers"]
 
@@ -54,7 +54,7 @@ class Answers(Protocol):
 
 def ask(settings: Settings, name: str, /, **arguments: Any) -> Any:
     """
-    @return: What L{p2panda_tw.control.Commands} answers to one question.
+    @return: What L{p2panda_tw.commands.Commands} answers to one question.
     """
 
     async def question(answers: Answers) -> Any:
@@ -83,7 +83,8 @@ def with_answers(settings: Settings, work: Callable[[Answers], Coroutine[Any, An
 async def _with_own_node(reactor: Any, config: Config, work: Callable[[Answers], Coroutine[Any, Any, T]]) -> T:
     from twisted.internet.task import deferLater
 
-    from p2panda_tw.control import Commands, socket_path
+    from p2panda_tw.commands import Commands
+    from p2panda_tw.control import socket_path
     from p2panda_tw.errors import StoreLocked
     from p2panda_tw.node import Node
 

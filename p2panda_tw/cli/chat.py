@@ -174,7 +174,7 @@ async def _open_topic(node: Node, wish: _Wish) -> tuple[Stream, str]:
     """
     @return: The topic to chat about, and what this node calls it.
     """
-    from p2panda_tw.control import Commands, read_form
+    from p2panda_tw.commands import Commands, read_form
     from p2panda_tw.core.topic import Form, Topic
 
     records = {record.topic: record for record in await node.topics()}

@@ -19,7 +19,8 @@ from p2panda_tw.cli.presence import Presence
 from p2panda_tw.cli.transcript import NICK, Entry, Renamed, Said, Transcript, short_id
 from p2panda_tw.core.topic import Form
 from p2panda_tw.errors import P2pandaError
-from p2panda_tw.stream import Message, Start, Stream
+from p2panda_tw.stream import Stream
+from p2panda_tw.subscription import Message, Start
 
 if TYPE_CHECKING:
     from p2panda_tw.node import Node

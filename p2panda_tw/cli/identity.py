@@ -30,14 +30,17 @@ def show_id(settings: Settings) -> None:
     """
     Print this node's id, its public key. At first use the identity is made.
     """
-    from p2panda_tw.identity_file import create_identity, load_identity
+    from p2panda_tw.cli.asking import ask
+    from p2panda_tw.identity_file import load_identity
 
     directory = settings.load().data_directory
-    signing_key = load_identity(directory)
-    if signing_key is None:
-        signing_key = create_identity(directory)
-        click.echo(f"Made a new identity in {directory}.", err=True)
-    click.echo(str(signing_key.verifying_key))
+    if (signing_key := load_identity(directory)) is not None:
+        click.echo(str(signing_key.verifying_key))
+        return
+    # Identity and store are made together: an identity without a store means that the store was lost.
+    node_id = ask(settings, "status")["node_id"]
+    click.echo(f"Made a new identity in {directory}.", err=True)
+    click.echo(node_id)
 
 
 @click.group(short_help="Export or import the secret identity of this node.")

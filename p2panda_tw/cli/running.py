@@ -68,7 +68,7 @@ class RunningNode:
 
     def call(self, name: str, /, **arguments: Any) -> Any:
         """
-        @return: What the method of L{p2panda_tw.control.Commands} of that name returned.
+        @return: What the method of L{p2panda_tw.commands.Commands} of that name returned.
 
         @raise NotRunning: Nobody listens there.
         @raise CommandFailed: The node said no, or did not answer.

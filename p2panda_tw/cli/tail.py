@@ -48,6 +48,8 @@ def tail(
             click.echo("No node runs on this data directory, so nothing comes in.", err=True)
         async for message in answers.tail(topic=topic, name=name, beginning=from_beginning, follow=following):
             click.echo(json.dumps(message) if as_json else describe(message))
+        if following:
+            raise click.ClickException("The node has stopped.")
 
     with_answers(settings, work)
 

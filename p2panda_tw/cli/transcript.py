@@ -16,7 +16,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from p2panda_tw.cli.harmless import harmless, harmless_name
-from p2panda_tw.control import json_value
+from p2panda_tw.commands import json_value
 from p2panda_tw.core.identity import NodeId
 
 __all__ = ["NICK", "Entry", "Names", "NewDay", "Renamed", "Said", "Transcript", "fit", "short_id"]

@@ -18,7 +18,7 @@ from p2panda_tw.cli.transcript import Entry, NewDay
 from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.errors import StoreFull
-from p2panda_tw.stream import Start
+from p2panda_tw.subscription import Start
 from p2panda_tw.sync.events import LiveStarted, SyncFinished, SyncMetrics, SyncStarted
 
 ANN = SigningKey(bytes(31) + b"\1").verifying_key
