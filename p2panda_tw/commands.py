@@ -7,7 +7,7 @@ control socket (L{p2panda_tw.control}); where none runs, the command line makes 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.identity import VerifyingKey
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from p2panda_tw.node import Node
 
 __all__ = ["Commands"]
+
+SHORTEST_ID: Final = 8
+"""
+So many hex digits of a topic tell it apart from the others of this node: what `p2panda topic list` shows.
+"""
 
 
 def json_value(value: Any) -> Any:
@@ -155,14 +160,18 @@ class Commands:
 
     async def find_topic(self, text: str) -> Topic:
         """
-        @param text: A name, or the topic as 64 hex digits.
+        @param text: A name, or the topic in hex digits; its first eight are enough if no other topic has them.
 
         @raise p2panda_tw.errors.LocalProtocolError: The node has no such topic.
         """
         records = await self._node.topics()
         for record in records:
-            if record.name == text or record.topic.hex() == text.lower():
+            if record.name == text:
                 return record.topic
+        if len(text) >= SHORTEST_ID:
+            found = [record.topic for record in records if record.topic.hex().startswith(text.lower())]
+            if len(found) == 1:
+                return found[0]
         raise LocalProtocolError(f"This node has no topic {text!r}. `p2panda topic list` shows those it has.")
 
     async def _form(self, topic: Topic) -> Form:

@@ -33,11 +33,12 @@ from p2panda_tw.endpoint.exchange import AddressExchange
 from p2panda_tw.endpoint.network import DEFAULT_NETWORK_ID
 from p2panda_tw.endpoint.service import Endpoint
 from p2panda_tw.endpoint.ticket import Ticket
-from p2panda_tw.errors import LocalProtocolError
+from p2panda_tw.errors import ConfigurationError, LocalProtocolError, P2pandaError
 from p2panda_tw.gate import Gate
 from p2panda_tw.identity_file import create_identity, forget_import, is_imported, load_identity
 from p2panda_tw.interfaces import IConnection, INodeTransport
 from p2panda_tw.open_topic import OpenTopic, confirmed_key
+from p2panda_tw.open_topics import OpenTopics
 from p2panda_tw.status import describe_node
 from p2panda_tw.store.records import TopicRecord
 from p2panda_tw.store.service import Store
@@ -114,9 +115,7 @@ class Node(MultiService):
         self._started = Gate()
         self._starting: Deferred[None] = succeed(None)
         self._parts: list[Service] = []
-        self._topics: dict[Topic, OpenTopic] = {}
-        self._held: dict[Topic, None] = {}
-        self._closing: dict[Topic, Gate] = {}
+        self._open = OpenTopics(reactor)
 
     # Life
 
@@ -140,8 +139,7 @@ class Node(MultiService):
         if failure.check(CancelledError):
             failure = Failure(LocalProtocolError("The node was stopped."))
         self._started.fail(failure)
-        for opened in self._topics.values():
-            opened.fail(failure)
+        self._open.failed(failure)
 
     async def _start(self) -> None:
         directory = self.config.data_directory
@@ -165,9 +163,8 @@ class Node(MultiService):
         forget_import(directory)  # from now on the store remembers
         if not self._offline:
             await self._start_network(signing_key)
+        self._open.started(self.store, None if self._offline else self.sync)
         await self._hold_configured()
-        for opened in list(self._topics.values()):
-            self._begin(opened)
 
     def _add(self, part: Service) -> None:
         self._parts.append(part)
@@ -218,16 +215,20 @@ class Node(MultiService):
         """
         Keep the topics and peers that the settings name, and those that the store remembers if we were told to.
         """
-        for topic in self.config.topics:
-            self._hold(topic.id, topic.form, topic.name)
+        for number, topic in enumerate(self.config.topics, 1):
+            try:
+                await self._open.hold(topic.id, topic.form, topic.name).ready()
+            except LocalProtocolError as error:
+                raise ConfigurationError(f"form of [[topic]] number {number} is wrong. {error}") from error
         for peer in self.config.peers:
-            await self._meet(peer.ticket)
-            if peer.ticket.topic is not None:
-                self._hold(peer.ticket.topic, peer.ticket.form)
+            ticket = peer.ticket
+            self._meet(ticket)
+            if ticket.topic is not None:
+                await self._share(self._open.hold(ticket.topic, ticket.form), ticket.node_id)
         if self._sync_remembered:
             for record in await self.store.topics():
                 if not record.is_left:
-                    self._hold(record.topic, record.form, record.name)
+                    self._open.hold(record.topic, record.form, record.name)
 
     @override
     def stopService(self) -> Deferred[None]:
@@ -243,11 +244,7 @@ class Node(MultiService):
         for part in reversed(self._parts):
             await maybeDeferred(part.disownServiceParent)
         self._parts.clear()
-        for opened in self._topics.values():
-            opened.stopped()
-        for topic in self._held:
-            self._drop(topic)
-        self._held.clear()
+        self._open.stopped()
         self._started = Gate()
         await maybeDeferred(super().stopService)
 
@@ -267,11 +264,7 @@ class Node(MultiService):
 
         @return: At once. What is done with it waits until the node has started.
         """
-        opened = self._take(topic, form)
-        if opened.form is not form:
-            self._drop(topic)
-            raise LocalProtocolError(f"The topic is open in the {opened.form.name.lower()} form.")
-        return Stream(opened, codec or (CBOR if form is Form.NODE else TEXT))
+        return Stream(self._open.take(topic, form), codec or (CBOR if form is Form.NODE else TEXT))
 
     def join(self, ticket: Ticket | str, name: str = "") -> Deferred[Stream]:
         """
@@ -291,29 +284,38 @@ class Node(MultiService):
         if ticket.topic is None:
             raise LocalProtocolError("The ticket leads to a node, but into no topic.")
         await self.when_started()
-        await self._meet(ticket, name)
-        return self.stream(ticket.topic, ticket.form)
+        self._meet(ticket)
+        codec = CBOR if ticket.form is Form.NODE else TEXT
+        opened = self._open.take(ticket.topic, ticket.form, name)
+        try:
+            await self._share(opened, ticket.node_id)
+        except P2pandaError:
+            await opened.release()
+            raise
+        return Stream(opened, codec)
 
-    async def _meet(self, ticket: Ticket, name: str = "") -> None:
+    def _meet(self, ticket: Ticket) -> None:
         """
-        Take note of what a ticket says.
+        Take note of where the node of a ticket may be reached.
         """
         if (ticket.network_id or DEFAULT_NETWORK_ID) != self.config.network_id:
             raise LocalProtocolError(
                 f"The ticket is for another network than this node's, {self.config.describe_network()}."
             )
-        is_other = ticket.node_id != self.node_id
-        if is_other and self._offline:
-            await self.store.remember_peer(ticket.node_id, encode_addresses(ticket.addresses), None)
-        elif is_other:
+        if ticket.node_id == self.node_id:
+            return
+        if self._offline:
+            self._remember_addresses(ticket.node_id, ticket.addresses, None)
+        else:
             self.endpoint.add_addresses(ticket.node_id, ticket.addresses)
-        if ticket.topic is not None:
-            await self.store.add_topic(ticket.topic, ticket.form, name)
-            opened = self._topics.get(ticket.topic)
-            if is_other and opened is not None and opened.is_open:
-                await opened.add_peer(ticket.node_id)
-            elif is_other:
-                await self.store.add_topic_peer(ticket.topic, ticket.node_id)
+
+    async def _share(self, opened: OpenTopic, node_id: NodeId) -> None:
+        """
+        Sync a topic with the node of a ticket.
+        """
+        await opened.ready()
+        if node_id != self.node_id:
+            await opened.add_peer(node_id)
 
     def new_topic(self, name: str = "", form: Form = Form.NODE) -> Deferred[Topic]:
         """
@@ -329,7 +331,7 @@ class Node(MultiService):
         await self.store.add_topic(topic, form, name)
         await self.store.set_setting(confirmed_key(topic), "yes")  # nobody can have seen anything of it
         if self._sync_remembered:
-            self._hold(topic, form, name)
+            self._open.hold(topic, form, name)
         return topic
 
     def topics(self) -> Deferred[list[TopicRecord]]:
@@ -351,12 +353,7 @@ class Node(MultiService):
         return Deferred.fromCoroutine(self._leave(topic, self.store.forget_topic))
 
     async def _leave(self, topic: Topic, leave: Callable[[Topic], Deferred[None]]) -> None:
-        opened = self._topics.get(topic)
-        if topic in self._held:
-            del self._held[topic]
-            await self._release(topic)
-        if opened is not None and topic in self._topics:
-            await opened.end()
+        await self._open.end_sync(topic)
         await leave(topic)
 
     def ticket(self, topic: Topic | None = None, form: Form | None = None) -> str:
@@ -366,7 +363,7 @@ class Node(MultiService):
 
         @return: One line that a person can copy; another node's L{join} takes it. It names where we may be reached now.
         """
-        opened = self._topics.get(topic) if topic is not None else None
+        opened = None if topic is None else self._open.get(topic)
         if form is None:
             form = opened.form if opened is not None else Form.NODE
         is_default = self.config.network_id == DEFAULT_NETWORK_ID
@@ -380,49 +377,6 @@ class Node(MultiService):
             )
         )
 
-    def _hold(self, topic: Topic, form: Form, name: str = "") -> None:
-        """
-        Sync a topic though no stream is open.
-        """
-        if topic not in self._held:
-            self._held[topic] = None
-            self._take(topic, form, name)
-
-    def _take(self, topic: Topic, form: Form, name: str = "") -> OpenTopic:
-        opened = self._topics.get(topic)
-        if opened is None:
-            opened = self._topics[topic] = OpenTopic(self.reactor, topic, form, name, self._release)
-        opened.handles += 1
-        if self._started.is_open:
-            self._begin(opened)
-        return opened
-
-    def _drop(self, topic: Topic) -> OpenTopic | None:
-        """
-        @return: The topic, if nobody has it open any more.
-        """
-        opened = self._topics[topic]
-        opened.handles -= 1
-        return None if opened.handles else self._topics.pop(topic)
-
-    def _begin(self, opened: OpenTopic) -> None:
-        closing = self._closing.get(opened.topic)
-        opened.begin(self.store, None if self._offline else self.sync, None if closing is None else closing.wait())
-
-    def _release(self, topic: Topic) -> Deferred[None]:
-        opened = self._drop(topic)
-        if opened is None:
-            return succeed(None)
-        gate = self._closing[topic] = Gate()
-
-        def ended(result: Any) -> Any:
-            if self._closing.get(topic) is gate:
-                del self._closing[topic]
-            gate.open()
-            return result
-
-        return Deferred.fromCoroutine(opened.end()).addBoth(ended)
-
     def confirm_own_logs(self) -> Deferred[None]:
         """
         Publish without waiting for other nodes, though the store was lost or restored: the caller knows that nobody has
@@ -433,7 +387,7 @@ class Node(MultiService):
     async def _confirm_own_logs(self) -> None:
         await self.when_started()
         await self.store.confirm_own_logs()
-        for opened in self._topics.values():
+        for opened in self._open:
             await opened.confirm()
 
     # How it is
@@ -460,7 +414,7 @@ class Node(MultiService):
         """
         @return: With whom a topic is synced, and how far that is.
         """
-        opened = self._topics.get(topic)
+        opened = self._open.get(topic)
         return () if opened is None else opened.peer_states
 
     def flushed(self, topic: Topic, timeout: float) -> Deferred[bool]:

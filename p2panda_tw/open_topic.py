@@ -9,7 +9,7 @@ is used twice. A topic that was confirmed stays so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -35,9 +35,9 @@ Seconds that publishing waits for a finished session after a lost or restored st
 """
 
 _NOT_CONFIRMED: Final = (
-    "The store was lost or restored, and no other node could be asked for what it has of ours. Publishing now might use "
-    "a position of our log a second time, which other nodes refuse for good. Connect to a node that shares the topic; "
-    "if there is none that has more, call confirm_own_logs()."
+    "The store was lost or restored, and no other node could be asked for what it has of ours. Publishing now might "
+    "use a position of our log a second time, which other nodes refuse for good. Connect to a node that shares the "
+    "topic; where there is none that has more, call confirm_own_logs()."
 )
 
 
@@ -73,9 +73,11 @@ class OpenTopic:
         self._opened = Gate()
         self._confirmed = Gate()
         self._opening: Deferred[None] | None = None
+        self._stop_listening: Callable[[], None] | None = None
         self._stop_hearing: Callable[[], None] | None = None
         self._peers: dict[NodeId, None] = {}
         self._watchers: dict[Callable[[object], None], None] = {}
+        self._listeners: dict[Callable[[], None], None] = {}
 
     @property
     def is_open(self) -> bool:
@@ -105,6 +107,7 @@ class OpenTopic:
         if not store.must_confirm or await store.setting(confirmed_key(self.topic)):
             self._confirmed.open()
         self._peers = dict.fromkeys(await store.topic_peers(self.topic))
+        self._stop_listening = store.listen(self.topic, self._stored)
         if sync is not None and self.handles:
             self._sync = sync
             sync.open(self.topic, self.form)
@@ -112,8 +115,18 @@ class OpenTopic:
             for peer in self._peers:
                 sync.add_peer(self.topic, peer)
         self._opened.open()
+        self._stored(())
 
-    async def end(self) -> None:
+    async def close(self) -> None:
+        """
+        Nobody uses it any more.
+        """
+        await self.end_sync()
+        if self._stop_listening is not None:
+            self._stop_listening()
+            self._stop_listening = None
+
+    async def end_sync(self) -> None:
         """
         Sync it no longer. What is stored can still be read.
         """
@@ -128,11 +141,11 @@ class OpenTopic:
 
     def stopped(self) -> None:
         """
-        The node has stopped, and what was opened is closed with it. L{begin} works again.
+        The node has stopped, and what was opened is closed with it. L{begin} works again, and readers go on then.
         """
         self.fail(Failure(LocalProtocolError("The node was stopped.")))
         self._opened, self._confirmed = Gate(), Gate()
-        self._opening = self._stop_hearing = self._sync = None
+        self._opening = self._stop_listening = self._stop_hearing = self._sync = None
 
     def fail(self, failure: Failure) -> None:
         """
@@ -179,6 +192,31 @@ class OpenTopic:
             topic=self.topic,
         )
         await self._confirmed.wait().addTimeout(CONFIRMATION_TIMEOUT, self.reactor, _not_confirmed)
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """
+        Have C{callback} called whenever there may be something new to read.
+
+        @return: Ends it.
+        """
+        self._listeners[callback] = None
+
+        def stop() -> None:
+            self._listeners.pop(callback, None)
+
+        return stop
+
+    def _stored(self, operations: Sequence[StoredOperation]) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    def acknowledge(self, name: str, arrival: int) -> None:
+        """
+        Note that the reader C{name} is done with everything up to an arrival number. While the node is stopped that is
+        not possible, and the reader gets it again.
+        """
+        if self._opened.is_open:
+            self.store.set_cursor(self.topic, name, arrival)
 
     def watch(self, callback: Callable[[object], None]) -> Callable[[], None]:
         """

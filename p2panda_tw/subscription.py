@@ -107,7 +107,6 @@ class _Store(Protocol):
     def recent(self, topic: Topic, after: int, /) -> StoredPage | None: ...
     def listen(self, topic: Topic, callback: Callable[[Sequence[StoredOperation]], None], /) -> Callable[[], None]: ...
     def cursor(self, topic: Topic, name: str, /) -> Deferred[int]: ...
-    def set_cursor(self, topic: Topic, name: str, arrival: int, /) -> None: ...
 
 
 class TopicAccess(Protocol):
@@ -125,6 +124,8 @@ class TopicAccess(Protocol):
     def publish(  # noqa: D102
         self, body: bytes | None, /, *, prune: bool = False
     ) -> Deferred[StoredOperation]: ...
+    def listen(self, callback: Callable[[], None], /) -> Callable[[], None]: ...  # noqa: D102
+    def acknowledge(self, name: str, arrival: int, /) -> None: ...  # noqa: D102
     def watch(self, callback: Callable[[object], None], /) -> Callable[[], None]: ...  # noqa: D102
     def release(self) -> Deferred[None]: ...  # noqa: D102
 
@@ -155,7 +156,7 @@ class Subscription:
         self._waiting: deque[StoredOperation] = deque()
         self._in_this_turn = 0
         self._wake: Deferred[None] | None = None
-        self._stop_listening: Callable[[], None] | None = None
+        self._stop_listening = access.listen(self._wake_up)
         self._asked = False
         self._cancelled = False
 
@@ -193,7 +194,7 @@ class Subscription:
         Acknowledge the last message without asking for the next, before leaving a loop for example.
         """
         if self._handed_over and self._name is not None and not self._cancelled:
-            self._access.store.set_cursor(self._access.topic, self._name, self._handed_over)
+            self._access.acknowledge(self._name, self._handed_over)
             self._handed_over = 0
 
     def cancel(self) -> None:
@@ -202,9 +203,7 @@ class Subscription:
         """
         self._cancelled = True
         self._waiting.clear()
-        if self._stop_listening is not None:
-            self._stop_listening()
-            self._stop_listening = None
+        self._stop_listening()
         self._wake_up()
 
     def _read(self, stored: StoredOperation) -> Message | None:
@@ -234,26 +233,17 @@ class Subscription:
         """
         Get more to hand over, or wait until there is more.
         """
-        topic = self._access.topic
+        access = self._access
+        await access.ready()
         if self._position is None:
-            await self._access.ready()
-            if self._cancelled:
-                return
-            store = self._access.store
-            self._stop_listening = store.listen(topic, lambda operations: self._wake_up())
-            if self._name is None:
-                self._position = 0
-            elif self._start is Start.BEGINNING:
-                store.set_cursor(topic, self._name, 0)
-                self._position = 0
-            else:
-                self._position = await store.cursor(topic, self._name)
-        store = self._access.store
+            self._position = await self._find_start()
+        if self._cancelled:
+            return
         wake: Deferred[None] = Deferred()
         self._wake = wake
-        page = store.recent(topic, self._position)
+        page = access.store.recent(access.topic, self._position)
         if page is None:
-            page = await store.page(topic, self._position)
+            page = await access.store.page(access.topic, self._position)
             self._in_this_turn = 0
         self._position = page.until
         self._waiting.extend(
@@ -264,6 +254,17 @@ class Subscription:
         if page.until >= page.newest and not page.operations and not self._cancelled:
             await wake
             self._in_this_turn = 0
+
+    async def _find_start(self) -> int:
+        """
+        @return: The arrival number behind which to begin.
+        """
+        if self._name is None:
+            return 0
+        if self._start is Start.CURSOR:
+            return await self._access.store.cursor(self._access.topic, self._name)
+        self._access.acknowledge(self._name, 0)
+        return 0
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.called:
