@@ -228,7 +228,6 @@ class MessageVectorTests(SynchronousTestCase):
         """
         Every message is written like Rust writes it, and read back.
         """
-
         refused = []
 
         def check(case: Case) -> None:
