@@ -34,6 +34,7 @@ from p2panda_tw.transport.mux_stream import (
     MuxStream,
     PongReceived,
     StreamOpened,
+    StreamRefused,
     StreamReset,
     Violated,
 )
@@ -86,7 +87,7 @@ class Connection(Protocol):
         self._dialler = dialler
         self._keep_alive = keep_alive
         self._complaints = complaints
-        self._mux = Mux(dialler)
+        self._mux = Mux(dialler, budget)
         self._streams: dict[Stream, None] = {}
         self._unaccepted: dict[Stream, None] = {}
         self._factory: IProtocolFactory | None = None
@@ -151,6 +152,7 @@ class Connection(Protocol):
         self._connected = False
         self._bytes = None
         self._blocked = True
+        self._mux.close()
         if self._ended is None:
             self._end("The connection to the other node was lost.")
         elif not self._said_goodbye:
@@ -200,6 +202,8 @@ class Connection(Protocol):
                     self.complain("too much unread", limit)
                 if stream.owner is not None:
                     stream.owner.reset_by_peer()
+            case StreamRefused(limit):
+                self.complain("too many streams", limit)
             case GoneAway(code):
                 self._on_gone_away(code)
             case Violated(cause, sentence):
@@ -276,10 +280,11 @@ class Connection(Protocol):
         self._awake[stream] = None
         self._soon()
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: Stream, mux_stream: MuxStream) -> None:
         """
         A stream is over.
         """
+        self._mux.release(mux_stream)
         self._streams.pop(stream, None)
         self._unaccepted.pop(stream, None)
         self._close_if_nothing_left()
@@ -331,14 +336,17 @@ class Connection(Protocol):
         self._tick_call = None
         now = self._clock.seconds()
         if now - self._heard >= self._keep_alive.dead_after:
-            self.abort(f"Nothing was heard from the other node for {self._keep_alive.dead_after:g} seconds.")
+            sentence = f"Nothing was heard from the other node for {self._keep_alive.dead_after:g} seconds."
+            self.complain("silent", sentence)
+            self.abort(sentence)
             return
         since, frames, payload = self._progress
         mux = self._mux
-        if not mux.in_frame or mux.frames != frames or mux.payload - payload >= STALLED_PAYLOAD:
+        # Pings are answered, so frames arrive all the time.
+        if mux.frames != frames or mux.payload - payload >= STALLED_PAYLOAD:
             self._progress = (now, mux.frames, mux.payload)
-        elif now - since >= STALLED_FRAME:
-            self._cut_off("trickle", f"A frame did not arrive within {STALLED_FRAME:g} seconds.")
+        elif now - since >= max(STALLED_FRAME, self._keep_alive.interval + self._keep_alive.dead_after):
+            self._cut_off("trickle", f"Bytes trickled in, but no frame within {STALLED_FRAME:g} seconds.")
             return
         mux.renew_allowance()
         self._ping()

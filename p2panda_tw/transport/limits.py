@@ -28,6 +28,11 @@ MAX_RECEIVED: Final = 24 * 1024 * 1024
 Bytes received and not yet consumed, in the whole process.
 """
 
+MAX_STREAMS: Final = 4096
+"""
+Streams that other nodes have opened, in the whole process. A guess: each costs several KiB with the protocol on it.
+"""
+
 SMALL_WINDOW: Final = 64 * 1024
 """
 What a stream may have under way while the budget is tight, in bytes. A guess: one frame.
@@ -95,15 +100,18 @@ class Holder(Protocol):
 
 class ReceiveBudget:
     """
-    Counts the received bytes that nobody has consumed yet.
+    Counts the received bytes that nobody has consumed yet, and the streams that others have opened.
 
-    @ivar used: All of them.
+    @ivar used: All those bytes.
     @ivar limit: So many are allowed.
+    @ivar streams: All those streams.
     """
 
-    def __init__(self, limit: int = MAX_RECEIVED) -> None:
+    def __init__(self, limit: int = MAX_RECEIVED, max_streams: int = MAX_STREAMS) -> None:
         self.limit = limit
         self.used = 0
+        self.streams = 0
+        self._max_streams = max_streams
         self._held: dict[Holder, int] = {}
 
     def add(self, holder: Holder, count: int) -> None:
@@ -128,6 +136,21 @@ class ReceiveBudget:
             self._held.pop(holder, None)
         else:
             self._held[holder] = held - count
+
+    def take(self) -> bool:
+        """
+        @return: Whether one more stream has a place; it is taken now.
+        """
+        if self.streams >= self._max_streams:
+            return False
+        self.streams += 1
+        return True
+
+    def leave(self) -> None:
+        """
+        A stream is gone.
+        """
+        self.streams -= 1
 
     @property
     def window(self) -> int:
@@ -158,13 +181,13 @@ class ConnectionLimits:
 
     def begin(self, host: str | None) -> str | None:
         """
-        A connection begins: from a network address, or from us (L{None}).
+        A connection begins: from a network address, or from us (L{None}; that is counted, never refused).
 
         @return: Why it is refused, as a sentence; L{None} if it is counted from now on, until L{finish} or L{fail}.
         """
-        if self.total >= self._max_total:
-            return f"There are {self.total} connections already."
         if host is not None:
+            if self.total >= self._max_total:
+                return f"There are {self.total} connections already."
             unfinished = self._by_host.get(host, 0)
             if unfinished >= self._max_unfinished:
                 return f"{unfinished} connections from there have not finished the handshake."
@@ -180,7 +203,7 @@ class ConnectionLimits:
         """
         self._shake_off(host)
         count = self._by_node.get(node_id, 0)
-        if count >= self._max_per_node:
+        if host is not None and count >= self._max_per_node:
             self.total -= 1
             return f"There are {count} connections with this node already."
         self._by_node[node_id] = count + 1

@@ -204,7 +204,7 @@ class MemoryTransport:
             attempt.done.errback(WrongNode(f"Another node answers at {address}."))
         elif alpn not in other._offered():
             attempt.done.errback(NoCommonProtocol("The node does not speak this protocol in this network."))
-        elif refused := self._count(node_id) or other._count(self.node_id):
+        elif refused := other._count(self.node_id):
             attempt.done.errback(ConnectError(refused))
         else:
             connection = self._join(other, alpn)
@@ -213,9 +213,11 @@ class MemoryTransport:
             connection.opened.addCallbacks(attempt.done.callback, attempt.done.errback)
 
     def _count(self, node_id: NodeId) -> str | None:
-        return self._limits.begin(None) or self._limits.finish(None, node_id)
+        return self._limits.begin("memory") or self._limits.finish("memory", node_id)
 
     def _join(self, other: MemoryTransport, alpn: bytes) -> Connection:
+        self._limits.begin(None)
+        self._limits.finish(None, other.node_id)
         here = self._connection(other.node_id, alpn, dialler=True)
         there = other._connection(self.node_id, alpn, dialler=False)
         ends = join(

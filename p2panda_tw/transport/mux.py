@@ -10,6 +10,7 @@ stream has not consumed yet is held by whoever drives this machine, and counted 
 from __future__ import annotations
 
 from collections import deque
+from typing import Protocol
 
 from p2panda_tw.errors import LocalProtocolError
 from p2panda_tw.transport.frames import (
@@ -45,6 +46,7 @@ from p2panda_tw.transport.mux_stream import (
     MuxStream,
     PongReceived,
     StreamOpened,
+    StreamRefused,
     StreamReset,
     Violated,
 )
@@ -62,6 +64,22 @@ class _Violation(Exception):
         self.event = Violated(cause, sentence)
 
 
+class Places(Protocol):
+    """
+    Room for streams that other nodes open, in the whole process.
+    """
+
+    def take(self) -> bool:
+        """
+        @return: Whether there was a place; it is taken now.
+        """
+
+    def leave(self) -> None:
+        """
+        A place is free again.
+        """
+
+
 class Mux:
     """
     One side of a connection.
@@ -73,9 +91,10 @@ class Mux:
     @ivar progressed: Streams of which L{data_to_send} gave something out; whoever looks at them clears the list.
     """
 
-    def __init__(self, dialler: bool) -> None:
+    def __init__(self, dialler: bool, places: Places) -> None:
         """
         @param dialler: Which side we are; stream numbers are odd if opened by the dialler.
+        @param places: Where streams that the other side opens find a place.
         """
         self.streams: dict[int, MuxStream] = {}
         self.unread = 0
@@ -85,7 +104,8 @@ class Mux:
         self._next_id = 1 if dialler else 2
         self._peer_parity = 0 if dialler else 1
         self._last_peer_id = 0
-        self._ours = self._theirs = 0  # streams that are not gone
+        self._places = places
+        self._ours = self._theirs = 0  # streams that are not gone, or held
         self._header = b""
         self._left = 0
         self._receiving: MuxStream | None = None
@@ -143,6 +163,8 @@ class Mux:
         """
         if not data or stream._ending or stream.gone:
             return
+        if stream._queue is None:
+            stream._queue = deque()
         stream._queue.append(data)
         stream.queued += len(data)
         self._schedule(stream)
@@ -166,6 +188,25 @@ class Mux:
         if not stream.end_received:
             self._stray_credit += stream._receive_credit
         self._forget(stream)
+
+    def release(self, stream: MuxStream) -> None:
+        """
+        The owner needs a stream no longer.
+        """
+        if stream.held:
+            stream.held = False
+            if stream.gone:
+                self._leave(stream)
+
+    def close(self) -> None:
+        """
+        The connection is gone, and so are all streams.
+        """
+        self._deaf = self._mute = True
+        self._ready.clear()
+        for stream in list(self.streams.values()):
+            stream._ready = False
+            self._forget(stream)
 
     def consumed(self, stream: MuxStream, count: int, window: int = MAX_WINDOW) -> None:
         """
@@ -254,11 +295,12 @@ class Mux:
         stream._send_credit -= length
         self._idle = max(self._idle - length, 0)
         left = length
-        while left:
-            piece = stream._queue.popleft()
+        queue = stream._queue
+        while left and queue:
+            piece = queue.popleft()
             if len(piece) > left:
                 view = memoryview(piece)
-                stream._queue.appendleft(view[left:])
+                queue.appendleft(view[left:])
                 piece = view[:left]
             parts.append(piece)
             left -= len(piece)
@@ -279,16 +321,21 @@ class Mux:
         if stream.gone:
             return
         stream.gone = True
-        stream._queue.clear()
+        stream._queue = None
         stream.queued = 0
         if stream._ready:
             stream._ready = False
             self._ready.remove(stream)
+        self.streams.pop(stream.id, None)
+        if not stream.held:
+            self._leave(stream)
+
+    def _leave(self, stream: MuxStream) -> None:
         if stream.ours:
             self._ours -= 1
         else:
             self._theirs -= 1
-        self.streams.pop(stream.id, None)
+            self._places.leave()
 
     # What they do.
 
@@ -351,7 +398,7 @@ class Mux:
             self._on_stream_frame(kind, flags, stream_id, length, events)
 
     def _on_stream_frame(self, kind: int, flags: int, stream_id: int, length: int, events: list[Event]) -> None:
-        stream = self._accept(stream_id) if flags & SYN else self._find(stream_id)
+        stream = self._accept(stream_id, events) if flags & SYN else self._find(stream_id)
         size = length if kind == DATA else 0
         if stream is not None and flags & RST:
             self._stray_credit += size
@@ -376,14 +423,15 @@ class Mux:
         if not size:
             self._on_frame_end(events)
 
-    def _accept(self, stream_id: int) -> MuxStream | None:
+    def _accept(self, stream_id: int, events: list[Event]) -> MuxStream | None:
         """
         @return: The new stream, or L{None} if there are too many.
         """
         if stream_id & 1 != self._peer_parity or stream_id <= self._last_peer_id:
             raise _Violation("wrong stream number", "A stream was opened with a number that is not its turn.")
         self._last_peer_id = stream_id
-        if self._theirs >= MAX_PEER_STREAMS:
+        if self._theirs >= MAX_PEER_STREAMS or not self._places.take():
+            events.append(StreamRefused("The other node wants to open too many streams."))
             self._stray_credit += INITIAL_WINDOW
             self._answer(WINDOW_UPDATE, RST, stream_id, 0)
             return None

@@ -18,6 +18,7 @@ __all__ = [
     "MuxStream",
     "PongReceived",
     "StreamOpened",
+    "StreamRefused",
     "StreamReset",
     "Violated",
 ]
@@ -36,6 +37,8 @@ class MuxStream:
     @ivar gone: Nothing more will happen on it: both sides have ended, or it was reset.
     @ivar unread: Bytes received and not yet consumed.
     @ivar owner: For whoever drives the machine.
+    @ivar held: The owner still needs it: it counts against the limits although it is gone, until L{Mux.release
+        <p2panda_tw.transport.mux.Mux.release>}.
     """
 
     __slots__ = (
@@ -50,6 +53,7 @@ class MuxStream:
         "end_received",
         "end_sent",
         "gone",
+        "held",
         "id",
         "one_way",
         "ours",
@@ -66,8 +70,9 @@ class MuxStream:
         self.end_received = self.end_sent = self.gone = False
         self.unread = 0
         self.owner: Any = None
+        self.held = False
         self._announced = ours
-        self._queue: deque[bytes | memoryview] = deque()
+        self._queue: deque[bytes | memoryview] | None = None  # made when needed: an empty one has 760 bytes
         self._ready = self._ending = False
         self._send_credit = self._receive_credit = self._window = INITIAL_WINDOW
         self._consumed = 0  # since the window last grew
@@ -112,6 +117,16 @@ class StreamReset(NamedTuple):
     limit: str | None
 
 
+class StreamRefused(NamedTuple):
+    """
+    The other side wanted to open one stream too many; it was reset.
+
+    @ivar limit: The limit, as a sentence.
+    """
+
+    limit: str
+
+
 class PongReceived(NamedTuple):
     """
     The answer to a ping.
@@ -142,4 +157,4 @@ class Violated(NamedTuple):
     sentence: str
 
 
-Event = StreamOpened | DataReceived | EndReceived | StreamReset | PongReceived | GoneAway | Violated
+Event = StreamOpened | DataReceived | EndReceived | StreamReset | StreamRefused | PongReceived | GoneAway | Violated

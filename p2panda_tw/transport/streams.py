@@ -29,7 +29,7 @@ from typing_extensions import override
 from zope.interface import implementer
 
 from p2panda_tw.core.identity import NodeId
-from p2panda_tw.errors import LocalProtocolError
+from p2panda_tw.errors import LocalProtocolError, RemoteProtocolError
 from p2panda_tw.interfaces import IConnection, IStream
 from p2panda_tw.transport.mux_stream import MuxStream
 
@@ -74,6 +74,32 @@ class Stream:
     @ivar disconnecting: We have ended our direction, or everything is over.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_connection",
+        "_delivering",
+        "_discarding",
+        "_end_waits",
+        "_half_closeable",
+        "_lose_after_producer",
+        "_mux_stream",
+        "_over",
+        "_patient",
+        "_paused",
+        "_producer",
+        "_producer_paused",
+        "_protocol",
+        "_read_done",
+        "_reason",
+        "_streaming",
+        "_waiting",
+        "_waiting_bytes",
+        "_write_done",
+        "connection",
+        "disconnecting",
+        "one_way",
+    )
+
     _log = Logger()
 
     def __init__(self, connection: Connection, mux_stream: MuxStream) -> None:
@@ -83,9 +109,10 @@ class Stream:
         self._connection = connection
         self._mux_stream = mux_stream
         mux_stream.owner = self
+        mux_stream.held = True
         self._protocol: IProtocol | None = None
         self._half_closeable: IHalfCloseableProtocol | None = None
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes] | None = None  # made when needed
         self._waiting_bytes = 0
         self._paused = self._delivering = self._discarding = False
         self._end_waits = False
@@ -121,6 +148,8 @@ class Stream:
         if self._over or self._discarding or self._reason is not None:
             self._connection.consumed(self._mux_stream, len(data))
         elif self._protocol is None or self._paused or self._waiting or self._delivering:
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append(data)
             self._waiting_bytes += len(data)
             self._connection.budget.add(self, len(data))
@@ -241,7 +270,7 @@ class Stream:
         self._stop_producer()
         if self._protocol is not None:
             self._call(self._protocol.connectionLost, reason)
-        self._connection.forget(self)
+        self._connection.forget(self, self._mux_stream)
 
     def _drop(self) -> None:
         """
@@ -250,15 +279,19 @@ class Stream:
         if self._waiting_bytes:
             self._connection.budget.remove(self, self._waiting_bytes)
             self._connection.consumed(self._mux_stream, self._waiting_bytes)
-        self._waiting.clear()
+        self._waiting = None
         self._waiting_bytes = 0
 
     def _call(self, method: object, *arguments: object) -> None:
         """
-        Call the protocol or producer. An error there is a mistake in it, and ends this stream alone.
+        Call the protocol or producer. An error there ends this stream alone; other than L{RemoteProtocolError} it is a
+        mistake in the protocol.
         """
         try:
             method(*arguments)  # type: ignore[operator]  # bound methods of the protocol
+        except RemoteProtocolError as error:
+            self._connection.complain("protocol error", str(error))
+            self._reset()
         except Exception:
             self._blame_protocol()
 

@@ -88,7 +88,8 @@ class TlsTransport:
         self._reactor = reactor
         self._node_id = signing_key.verifying_key
         self._signing_key = signing_key
-        self._listen = listen or [(host, port) for host in EVERYWHERE]
+        self._wanted = listen
+        self._port = port
         self._advertise = list(advertise)
         self._keep_alive = keep_alive
         self._budget = budget if budget is not None else ReceiveBudget()
@@ -100,7 +101,7 @@ class TlsTransport:
         self._offered: Callable[[], Sequence[bytes]] = tuple
         self._listening = Listening()
         self._roster = Roster()
-        self._unfinished: dict[Session, None] = {}
+        self._sessions: dict[Session, None] = {}
         self._addresses: list[TlsAddress] = []
         self._watchers: list[Callable[[], None]] = []
         self._look_again: LoopingCall | None = None
@@ -123,11 +124,12 @@ class TlsTransport:
         contexts = TlsContexts(self._signing_key, lambda: self._offered())
         factory = TlsFactory(self._reactor, Acceptor(contexts), False, self._incoming)
         try:
-            self._listening.start(
-                self._reactor, cast(IProtocolFactory, factory), parse_listen(self._listen, LISTEN_KEY), LISTEN_KEY
-            )
+            wanted = parse_listen(self._wanted, LISTEN_KEY) or [(host, self._port) for host in EVERYWHERE]
+            self._listening.start(self._reactor, cast(IProtocolFactory, factory), wanted, LISTEN_KEY)
         except ConfigurationError:
             return fail(Failure())
+        if not self._wanted:
+            self._port = self.port or 0  # the same after stop() and listen()
         self._contexts, self._accept, self._offered = contexts, accept, offered
         self._look()
         if not self._advertise:
@@ -177,9 +179,13 @@ class TlsTransport:
             self._look_again.stop()
             self._look_again = None
         stopping: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self._listening.take()]
-        for session in list(self._unfinished):
-            session.give_up(ConnectError("The node stops."))
         stopping.append(self._roster.end())
+        for session in list(self._sessions):
+            if not session.proven:
+                session.give_up(ConnectError("The node stops."))
+            over: Deferred[None] = Deferred()
+            session.over.chainDeferred(over)
+            stopping.append(over)
         self._set_addresses([])
         return gatherResults(stopping).addCallback(lambda _: None)
 
@@ -213,9 +219,7 @@ class TlsTransport:
     def _attempt(
         self, contexts: TlsContexts, node_id: NodeId, address: TlsAddress, alpn: bytes
     ) -> Deferred[IConnection]:
-        refused = self._limits.begin(None)
-        if refused is not None:
-            return fail(ConnectError(refused))
+        self._limits.begin(None)
         return _Attempt(self, contexts, node_id, address, alpn).begin()
 
     def _connection(self, node_id: NodeId, alpn: bytes, dialler: bool) -> Connection:
@@ -246,7 +250,6 @@ class TlsTransport:
             return None
 
         def prove(tls: SSL.Connection) -> Connection:
-            self._unfinished.pop(session, None)
             alpn = tls.get_alpn_proto_negotiated()
             node_id = peer_of(tls, dialled=False)
             if alpn not in self._offered():
@@ -259,7 +262,6 @@ class TlsTransport:
             return self._connection(node_id, alpn, dialler=False)
 
         def failed(failure: Failure) -> None:
-            self._unfinished.pop(session, None)
             if not counted:
                 self._limits.fail(host)
             if failure.check(RemoteProtocolError):
@@ -272,8 +274,14 @@ class TlsTransport:
                 self._accept(cast(IConnection, connection))
 
         counted: list[bool] = []
-        session = Session(self._reactor, prove, proven, failed, CONNECT_TIMEOUT)
-        self._unfinished[session] = None
+        return self._remember(Session(self._reactor, prove, proven, failed, CONNECT_TIMEOUT))
+
+    def _remember(self, session: Session) -> Session:
+        """
+        Know of a session until nothing is left of it.
+        """
+        self._sessions[session] = None
+        session.over.addCallback(lambda _: self._sessions.pop(session, None) and None)
         return session
 
 
@@ -293,7 +301,7 @@ class _Attempt:
         self._counted = False  # by node, not only in all
         self._connecting: Deferred[Any] | None = None
         self._session = Session(transport._reactor, self._prove, self._proven, self._failed, None)
-        self._factory = TlsFactory(transport._reactor, Dialler(contexts, alpn), True, lambda _: self._session)
+        self._factory = TlsFactory(transport._reactor, Dialler(contexts, alpn), True, self._made)
 
     def begin(self) -> Deferred[IConnection]:
         self._connecting = self._transport._client_endpoint(self._address).connect(
@@ -301,6 +309,9 @@ class _Attempt:
         )
         self._connecting.addCallbacks(self._connected, self._unreachable)
         return self._done
+
+    def _made(self, address: IAddress | None) -> Session:
+        return self._transport._remember(self._session)
 
     def _connected(self, layer: object) -> None:
         self._connecting = None
@@ -315,10 +326,8 @@ class _Attempt:
             raise WrongNode(f"Another node answers at {self._address}.")
         if tls.get_alpn_proto_negotiated() != self._alpn:
             raise NoCommonProtocol(f"The node at {self._address} chose another protocol than the one asked for.")
-        refused = self._transport._limits.finish(None, node_id)
+        self._transport._limits.finish(None, node_id)
         self._counted = True
-        if refused is not None:
-            raise ConnectError(refused)
         return self._transport._connection(node_id, self._alpn, dialler=True)
 
     def _proven(self, connection: Connection) -> None:

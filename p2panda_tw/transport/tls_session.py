@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from OpenSSL import SSL
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -35,6 +36,11 @@ Bytes that the other side may send in a handshake. A node sends less than four t
 one delivery only if the handshake is complete by then.
 """
 
+PORTION: Final = 8 * 1024
+"""
+Bytes that OpenSSL is given at a time. It keeps a buffer of the largest portion for each connection.
+"""
+
 
 class _TlsLayer(TLSMemoryBIOProtocol):
     """
@@ -54,7 +60,8 @@ class _TlsLayer(TLSMemoryBIOProtocol):
     def dataReceived(self, bytes: bytes) -> None:
         session = cast(Session, self.wrappedProtocol)
         session.delivery_begins(len(bytes))
-        super().dataReceived(bytes)
+        for at in range(0, len(bytes), PORTION):
+            super().dataReceived(bytes[at : at + PORTION])
         session.delivery_ends()
 
 
@@ -62,6 +69,8 @@ class _TlsLayer(TLSMemoryBIOProtocol):
 class Session(Protocol):
     """
     What the TLS layer carries.
+
+    @ivar over: Fires when nothing below is left.
     """
 
     def __init__(
@@ -79,9 +88,10 @@ class Session(Protocol):
         @param failed: Called instead, with the error or with why the transport below was lost.
         @param timeout: Seconds that the handshake may take; L{None} if somebody else looks after that.
         """
+        self.over: Deferred[None] = Deferred()
         self._clock = clock
         self._prove = prove
-        self._proven = proven
+        self._on_proven = proven
         self._failed = failed
         self._timeout = timeout
         self._deadline: IDelayedCall | None = None
@@ -90,6 +100,13 @@ class Session(Protocol):
         self._raw_bytes = 0
         self._in_delivery = False
         self._received: list[bytes] = []
+
+    @property
+    def proven(self) -> bool:
+        """
+        Whether the handshake is complete and judged.
+        """
+        return self._connection is not None
 
     @override
     def connectionMade(self) -> None:
@@ -112,7 +129,7 @@ class Session(Protocol):
             return
         self._connection = connection
         connection.makeConnection(layer)
-        self._proven(connection)
+        self._on_proven(connection)
 
     def give_up(self, error: Exception) -> None:
         """
@@ -166,6 +183,7 @@ class Session(Protocol):
             self._connection.connectionLost(reason)
         else:
             self._failed(Failure(self._error) if self._error is not None else reason)
+        self.over.callback(None)
 
     def _too_late(self) -> None:
         self._deadline = None
