@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from p2panda_tw.store.limits import CURSOR_DELAY
+from p2panda_tw.store.limits import CURSOR_DELAY, CURSOR_RETRY
 
 __all__ = ["Cursors"]
 
@@ -50,7 +50,7 @@ class Cursors:
         """
         if self._known.get((topic_key, name)) != arrival:
             self._known[topic_key, name] = self._moved[topic_key, name] = arrival
-            self._wait()
+            self._wait(CURSOR_DELAY)
 
     def take(self) -> list[tuple[int, str, int]]:
         """
@@ -69,11 +69,11 @@ class Cursors:
         """
         for topic_key, name, arrival in cursors:
             self._moved.setdefault((topic_key, name), arrival)
-        self._wait()
+        self._wait(CURSOR_RETRY)
 
-    def _wait(self) -> None:
+    def _wait(self, delay: float) -> None:
         if self._call is None:
-            self._call = self._reactor.callLater(CURSOR_DELAY, self._due)
+            self._call = self._reactor.callLater(delay, self._due)
 
     def _due(self) -> None:
         self._call = None

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from p2panda_tw.core.stored import StoredOperation, StoredPage
 from p2panda_tw.core.topic import LogId, Topic
 from p2panda_tw.errors import LocalProtocolError
+from p2panda_tw.store.limits import RING_TOTAL_BYTES
 from p2panda_tw.store.records import TopicRecord
 from p2panda_tw.store.ring import Ring
 from p2panda_tw.store.writer import TopicChange, TopicNews
@@ -24,6 +25,10 @@ Callback = Callable[[Sequence[StoredOperation]], None]
 """
 Gets the new operations of a topic in the order of arrival.
 """
+
+
+def _ring_size(ring: Ring) -> int:
+    return ring.size
 
 
 class Feed:
@@ -59,7 +64,12 @@ class Feeds:
 
     _log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, rings_size: int = RING_TOTAL_BYTES) -> None:
+        """
+        @param rings_size: Memory for the newest operations of all topics, in bytes.
+        """
+        self._most_rings_size = rings_size
+        self._rings_size = 0  # at least what they take; what was given up meanwhile is noticed when it matters
         self._feeds: dict[Topic, Feed] = {}
         self._by_key: dict[int, Feed] = {}
         self._listeners: dict[Topic, list[Callback]] = {}
@@ -110,7 +120,23 @@ class Feeds:
         if feed is not None:
             feed.newest = news.newest
             if feed.ring is not None:
+                before = feed.ring.size
                 feed.ring.extend(news.operations, news.newest, news.pruned)
+                self._rings_size += feed.ring.size - before
+                if self._rings_size > self._most_rings_size:
+                    self._make_room()
+
+    def _make_room(self) -> None:
+        """
+        Let the fullest rings forget something.
+        """
+        rings = sorted((feed.ring for feed in self._feeds.values() if feed.ring is not None), key=_ring_size)
+        self._rings_size = sum(map(_ring_size, rings))
+        while self._rings_size > self._most_rings_size // 2 and rings:
+            fullest = rings.pop()
+            self._rings_size -= fullest.size
+            fullest.halve()
+            self._rings_size += fullest.size
 
     def tell(self, news: TopicNews) -> None:
         """

@@ -9,18 +9,13 @@ that is told of the gap fetches it again.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from p2panda_tw.core.header import Header
 from p2panda_tw.core.identity import VerifyingKey
-from p2panda_tw.store.limits import GAP_TOPIC_BYTES, GAP_TOPIC_OPERATIONS, GAP_TOTAL_BYTES
+from p2panda_tw.store.limits import GAP_TOPIC_BYTES, GAP_TOPIC_OPERATIONS, GAP_TOTAL_BYTES, OBJECT_BYTES
 
 __all__ = ["Gaps", "Waiting"]
-
-_OVERHEAD: Final = 1024
-"""
-What the objects around an operation take, in bytes, roughly.
-"""
 
 
 class Waiting(NamedTuple):
@@ -36,7 +31,7 @@ class Waiting(NamedTuple):
         """
         Its memory, in bytes.
         """
-        return _OVERHEAD + len(self.header.raw) + len(self.body or b"")
+        return OBJECT_BYTES + len(self.header.raw) + len(self.body or b"")
 
 
 class _Room:

@@ -12,12 +12,14 @@ __all__ = [
     "BUSY_TIMEOUT_MS",
     "CHECKPOINT_PAGES",
     "CURSOR_DELAY",
+    "CURSOR_RETRY",
     "DELETE_CHUNK",
     "GAP_TOPIC_BYTES",
     "GAP_TOPIC_OPERATIONS",
     "GAP_TOTAL_BYTES",
     "HEADS",
     "MAX_BODY",
+    "OBJECT_BYTES",
     "PAGE_BYTES",
     "PAGE_HOLES",
     "PAGE_OPERATIONS",
@@ -25,6 +27,7 @@ __all__ = [
     "READER_CACHE_KIB",
     "RING_BYTES",
     "RING_OPERATIONS",
+    "RING_TOTAL_BYTES",
     "TRANSACTION_BYTES",
     "TRANSACTION_OPERATIONS",
     "TRANSACTION_SECONDS",
@@ -62,10 +65,20 @@ GAP_TOTAL_BYTES: Final = 16 * 1024 * 1024
 How much may wait for a predecessor. What finds no room is fetched again by a catch-up.
 """
 
+OBJECT_BYTES: Final = 1024
+"""
+What the objects around an operation take in memory, in bytes, roughly.
+"""
+
 RING_OPERATIONS: Final = 4096
 RING_BYTES: Final = 4 * 1024 * 1024
 """
 How much of the newest of a topic is kept in memory for those who follow it.
+"""
+
+RING_TOTAL_BYTES: Final = 64 * 1024 * 1024
+"""
+What the rings of all topics take together, the objects around the operations included. Beyond it the fullest is halved.
 """
 
 PAGE_OPERATIONS: Final = 256
@@ -87,6 +100,11 @@ How many rows are deleted in one go, about 10 ms.
 CURSOR_DELAY: Final = 0.1
 """
 How long a cursor that moved may wait to be written, in seconds. Losing it means to see some operations twice.
+"""
+
+CURSOR_RETRY: Final = 5.0
+"""
+How long cursors wait after they could not be written, in seconds.
 """
 
 READERS: Final = 2

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 from p2panda_tw.core.stored import StoredOperation, StoredPage
-from p2panda_tw.store.limits import RING_BYTES, RING_OPERATIONS
+from p2panda_tw.store.limits import OBJECT_BYTES, RING_BYTES, RING_OPERATIONS
 
 __all__ = ["Ring"]
 
@@ -66,6 +66,24 @@ class Ring:
         if self._start > self._most_operations:
             del self._kept[: self._start]
             self._start = 0
+
+    @property
+    def size(self) -> int:
+        """
+        Its memory in bytes, roughly.
+        """
+        return self._bytes + OBJECT_BYTES * (len(self._kept) - self._start)
+
+    def halve(self) -> None:
+        """
+        Give up the older half.
+        """
+        begin = (self._start + len(self._kept) + 1) // 2
+        if begin > self._start:
+            self.floor = self._kept[begin - 1].arrival
+            del self._kept[:begin]
+            self._start = 0
+            self._bytes = sum(map(_size, self._kept))
 
     def _prune(self, pruned: Mapping[bytes, int]) -> None:
         stays = [

@@ -131,12 +131,12 @@ class Topics:
         """
         query = "SELECT topic_key, topic, form, name, is_left FROM topics ORDER BY topic_key"
         rows = self._sql.execute(query).fetchall()
-        self._open = {}
-        self._keys = {row[0] for row in rows}
-        for key, raw, form, name, is_left in rows:
-            newest = newest_arrival(self._connection, key)
-            topic = OpenTopic(key, Topic(raw), Form(form), name, bool(is_left), newest)
-            self._open[topic.topic] = topic
+        topics = [
+            OpenTopic(key, Topic(raw), Form(form), name, bool(is_left), newest_arrival(self._connection, key))
+            for key, raw, form, name, is_left in rows
+        ]
+        self._open = {topic.topic: topic for topic in topics}
+        self._keys = {topic.key for topic in topics}
 
     def all(self) -> list[OpenTopic]:
         """

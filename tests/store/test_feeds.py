@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from p2panda_tw.core.operation import Operation
 from p2panda_tw.core.stored import StoredOperation, StoredPage
-from p2panda_tw.core.topic import Form
+from p2panda_tw.core.topic import Form, Topic
+from p2panda_tw.store.feeds import Feeds
 from p2panda_tw.store.limits import RING_OPERATIONS
+from p2panda_tw.store.records import TopicRecord
 from p2panda_tw.store.service import Store
 from p2panda_tw.store.workers import InlineWorkers
-from tests.store.logs import NOW_US, OTHER_TOPIC, OWN_KEY, TOPIC, Log, StoreTestCase
+from p2panda_tw.store.writer import TopicChange, TopicNews
+from tests.store.logs import NOW_US, OTHER_TOPIC, OWN_KEY, TOPIC, Log, StoreTestCase, decoded
 
 
 class ListenTests(StoreTestCase):
@@ -185,3 +189,24 @@ class RecentTests(StoreTestCase):
         floor = len(log.operations) - RING_OPERATIONS
         self.assertIsNone(self.store.recent(TOPIC, floor - 1))
         self.assertIsNotNone(self.store.recent(TOPIC, floor))
+
+    def test_all_topics_bounded(self) -> None:
+        """
+        However many topics are listened to, their newest operations take so much memory in all; the fullest give way.
+        """
+        feeds = Feeds(rings_size=100_000)
+        topics = [Topic(bytes([number]) * 32) for number in range(20)]
+        rings = []
+        for key, topic in enumerate(topics):
+            record = TopicRecord(topic=topic, form=Form.NODE, name="", is_left=False, newest=0)
+            feeds.listen(topic, lambda operations: None)
+            feeds.change(TopicChange(key, topic, record))
+            ring = feeds.get(topic).ring
+            assert ring is not None
+            rings.append(ring)
+            log = Log(topic=topic)
+            for arrival, raw in enumerate(log.extend(key + 1), 1):
+                stored = StoredOperation(arrival, log.log_id, Operation(decoded(raw), raw.body))
+                feeds.note(TopicNews(key, [stored], arrival, {}))
+                self.assertLessEqual(sum(ring.size for ring in rings), 100_000)
+        self.assertGreater(sum(ring.size for ring in rings), 25_000)

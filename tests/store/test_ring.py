@@ -76,3 +76,15 @@ class RingTests(SynchronousTestCase):
         self.assertEqual(ring.page(10, 100, 1 << 20), StoredPage(self.stored[4:6], 16, 16))
         ring.extend(self.stored[6:7], 17, {self.log.author.raw: 100})
         self.assertEqual(ring.page(10, 100, 1 << 20), StoredPage([], 17, 17))
+
+    def test_halve(self) -> None:
+        """
+        When memory is short the older half is given up.
+        """
+        ring = self.ring(5)
+        for floor, left in ((13, 2), (14, 1), (15, 0), (15, 0)):
+            ring.halve()
+            page = ring.page(ring.floor, 100, 1 << 20)
+            assert page is not None
+            self.assertEqual((ring.floor, len(page.operations), page.until), (floor, left, 15))
+        self.assertEqual(ring.size, 0)
