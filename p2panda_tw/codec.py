@@ -35,10 +35,7 @@ class _Cbor:
     """
 
     def encode(self, value: Any) -> bytes:
-        try:
-            return cbor.encode(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise LocalProtocolError(f"This value has no CBOR form: {error}") from error
+        return cbor.encode(value)
 
     def decode(self, body: bytes) -> Any:
         return cbor.decode(body)

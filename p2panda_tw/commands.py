@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final
 
-from p2panda_tw.core.hash import Hash
-from p2panda_tw.core.identity import VerifyingKey
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.errors import LocalProtocolError
 from p2panda_tw.subscription import Message, Start
@@ -32,8 +30,6 @@ def json_value(value: Any) -> Any:
     """
     match value:
         case bytes():
-            return value.hex()
-        case Hash() | VerifyingKey() | Topic():
             return value.hex()
         case list() | tuple():
             return [json_value(item) for item in value]

@@ -29,7 +29,7 @@ from zope.interface import implementer
 from p2panda_tw.commands import Commands
 from p2panda_tw.errors import ConfigurationError, LocalProtocolError, P2pandaError
 
-__all__ = ["Control", "socket_path"]
+__all__ = ["Control", "control_site", "socket_path"]
 
 SOCKET_PATH_LENGTH: Final = 100
 """
@@ -76,7 +76,7 @@ class Control(Service):
             self._path.unlink(missing_ok=True)
             # mypy sees no factory of protocols in a Site, whose protocol is an adapter.
             self._port = self._reactor.listenUNIX(
-                os.fspath(self._path), cast(Any, Site(_Api(self._commands))), mode=0o600
+                os.fspath(self._path), cast(Any, control_site(self._commands)), mode=0o600
             )
         except OSError as error:
             raise ConfigurationError(f"The control socket {self._path} cannot be made: {error.strerror}.") from error
@@ -91,6 +91,15 @@ class Control(Service):
         if port is not None:
             await maybeDeferred(port.stopListening)
             self._path.unlink(missing_ok=True)
+
+
+def control_site(commands: Commands) -> Site:
+    """
+    @return: What is served on the socket.
+    """
+    site = Site(_Api(commands))
+    site.noisy = False
+    return site
 
 
 class _Api(Resource):

@@ -33,6 +33,7 @@ class OpenTopics:
         self._reactor = reactor
         self._store: Store | None = None
         self._sync: LogSync | None = None
+        self._failure: Failure | None = None
         self._topics: dict[Topic, OpenTopic] = {}
         self._held: dict[Topic, None] = {}
         self._closing: dict[Topic, Gate] = {}
@@ -60,8 +61,9 @@ class OpenTopics:
 
     def failed(self, failure: Failure) -> None:
         """
-        The node did not start.
+        The node did not start. What is taken fails, until it has stopped.
         """
+        self._failure = failure
         for opened in self:
             opened.fail(failure)
 
@@ -69,7 +71,7 @@ class OpenTopics:
         """
         The node has stopped. What streams have taken opens again when it starts again.
         """
-        self._store = self._sync = None
+        self._store = self._sync = self._failure = None
         for opened in self:
             opened.stopped()
         for topic in self._held:
@@ -94,6 +96,8 @@ class OpenTopics:
         opened.handles += 1
         if self._store is not None:
             self._begin(opened, self._store)
+        elif self._failure is not None:
+            opened.fail(self._failure)
         return opened
 
     def release(self, topic: Topic) -> Deferred[None]:
