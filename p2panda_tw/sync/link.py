@@ -174,7 +174,7 @@ class Link:
         if not self.runners:
             if self.wanted:
                 self._purpose = Purpose.LIVE
-                return self._not_before
+                return self._not_before if self.pacing is None else max(self._not_before, self.pacing.resume_at)
             return None
         if self._busy:
             return None

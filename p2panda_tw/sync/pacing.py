@@ -113,6 +113,7 @@ class Pacing:
 
     @ivar in_flight: How many operations are unconfirmed.
     @ivar live: Which session sends live operations.
+    @ivar resume_at: Until then the receiver is left to itself after the latest session or burst of live operations.
     """
 
     def __init__(self) -> None:
@@ -125,7 +126,7 @@ class Pacing:
         # Does the receiver lack more than what it was sent? Has the live session used up the limit?
         self._backlog = False
         self._blocked = False
-        self._resume_at = 0.0
+        self.resume_at = 0.0
         # The previous chunk: when it was written, how many operations, and what one of them seems to take.
         self._chunk: tuple[float, int] | None = None
         self._cost = FIRST_COST
@@ -360,19 +361,19 @@ class Pacing:
             self._backlog = True
         if self.live == session:
             self.live = None
-        self._resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), MAX_PAUSE)
+        self.resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), MAX_PAUSE)
 
     def session_due(self) -> float | None:
         """
         @return: When a further session should be opened, if one should.
         """
         if self._mode is _Mode.HEALING:
-            return self._resume_at
+            return self.resume_at
         if not (self._backlog or self._blocked):
             return None
         if self._mode is _Mode.RESTING:
             return self._rest_until
-        return self._resume_at
+        return self.resume_at
 
     # Live mode.
 
@@ -392,7 +393,7 @@ class Pacing:
         self._add(operations)
         if self.in_flight >= IN_FLIGHT and not self._blocked:
             self._blocked = True
-            self._resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), MAX_PAUSE)
+            self.resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), MAX_PAUSE)
 
     def covers(self, author: VerifyingKey, log_id: LogId, seq_num: int) -> bool:
         """

@@ -144,7 +144,9 @@ class Bench:
         """
         The payloads that were sent.
         """
-        return [frame for frame in FrameDecoder(MAX_FRAME).receive_data(b"".join(self.sent)) if isinstance(frame, bytes)]
+        return [
+            frame for frame in FrameDecoder(MAX_FRAME).receive_data(b"".join(self.sent)) if isinstance(frame, bytes)
+        ]
 
     @property
     def over(self) -> bool:

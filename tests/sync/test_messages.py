@@ -193,5 +193,3 @@ class MessageTests(SynchronousTestCase):
             self.assertLess(tracemalloc.get_traced_memory()[1], 1 << 20)
         finally:
             tracemalloc.stop()
-
-

@@ -443,9 +443,7 @@ class SessionVectorTests(SynchronousTestCase):
             if case["remote_closes_stream"]:
                 bench.feed(fx.EndOfStream())
             ok = bench.failure is None
-            if ok != (case["local_result"] == "ok") or (
-                case["name"] in DIFFERENCES and not failed_before_the_end
-            ):
+            if ok != (case["local_result"] == "ok") or (case["name"] in DIFFERENCES and not failed_before_the_end):
                 different.append(case["name"])
             else:
                 self.assertTrue(bench.over)
