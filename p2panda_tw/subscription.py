@@ -181,7 +181,7 @@ class Subscription:
                     if (message := self._read(stored)) is not None:
                         await self._give_turn()
                         return message
-                if self._until is not None and self._position is not None and self._position >= self._until:
+                if self._is_done():
                     self.acknowledge()
                     break
                 await self._fill()
@@ -251,9 +251,15 @@ class Subscription:
             if self._until is None
             else (stored for stored in page.operations if stored.arrival <= self._until)
         )
-        if page.until >= page.newest and not page.operations and not self._cancelled:
+        if page.until >= page.newest and not (page.operations or self._cancelled or self._is_done()):
             await wake
             self._in_this_turn = 0
+
+    def _is_done(self) -> bool:
+        """
+        @return: Nothing is to be read any more.
+        """
+        return self._until is not None and self._position is not None and self._position >= self._until
 
     async def _find_start(self) -> int:
         """
