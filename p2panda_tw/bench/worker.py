@@ -149,22 +149,27 @@ class Nodes:
         """
         Join a topic and read until C{count} messages were handed over.
 
-        @return: How long that took since joining, in seconds; the digest of what was handed over; by how much the
-            resident memory grew at most, in MiB; the longest gap of the timer, in milliseconds.
+        @return: How long that took since joining, and since the first one was handed over, in seconds; the digest of
+            what was handed over; by how much the resident memory grew at most, in MiB; the longest gap of the timer, in
+            milliseconds.
         """
         seen = Digest()
         self.timer.start()
         before = self.timer.peak
         began = self.reactor.seconds()
         stream = self._streams[node] = await self._nodes[node].join(ticket)
+        first = began
         async for message in stream.subscribe():
+            if not seen.count:
+                first = self.reactor.seconds()
             seen.add(message.operation)
             if seen.count >= count:
                 break
-        seconds = self.reactor.seconds() - began
+        now = self.reactor.seconds()
         self.timer.stop()
         return {
-            "seconds": seconds,
+            "seconds": now - began,
+            "seconds_from_first": now - first,
             "digest": seen.hex(),
             "growth_mib": (self.timer.peak - before) / 2**20,
             "stall_ms": self.timer.longest * 1000,

@@ -29,11 +29,18 @@ def bench() -> None:
     """
 
 
+def _say(sentence: str) -> None:
+    """
+    Tell how far it is.
+    """
+    click.echo(f"... {sentence}", err=True)
+
+
 def _measure(measure: Callable[..., dict[str, Any]], as_json: bool, **arguments: Any) -> None:
     """
     Run a measurement and print its figures.
     """
-    figures = measure(**arguments, report=lambda sentence: click.echo(f"... {sentence}", err=True))
+    figures = measure(**arguments, report=_say)
     if as_json:
         click.echo(json.dumps(figures))
         return
@@ -100,3 +107,40 @@ def connect(samples: int, transport: str, as_json: bool) -> None:
     from p2panda_tw.bench.measurements import measure_connect
 
     _measure(measure_connect, as_json, samples=samples, transport=transport)
+
+
+@bench.command("compare", short_help="Beside Rust p2panda, in one run.")
+@click.option(
+    "--reference",
+    type=click.Path(exists=True, dir_okay=False, executable=True),
+    required=True,
+    help="The program with Rust p2panda's own figures, see tests/interop/peer.",
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often both are measured.")
+@_json_option
+def compare(reference: str, rounds: int, as_json: bool) -> None:
+    """
+    Catch-up, publish and latency beside Rust p2panda: both are measured in turn, and the medians stand side by side.
+    """
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from p2panda_tw.bench.compare import NOT_EQUAL, ratios
+    from p2panda_tw.bench.compare import compare as measure
+
+    rows = measure(reference=Path(reference), rounds=rounds, report=_say)
+    if as_json:
+        click.echo(json.dumps(ratios(rows)))
+        return
+    table = Table("", "p2panda_tw", "Rust p2panda", "ratio", "unit")
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for row in rows:
+        theirs = "did not finish" if row.theirs is None else f"{row.theirs:,.2f}"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        table.add_row(row.what, f"{row.ours:,.2f}", theirs, ratio, row.unit)
+    console = Console()
+    console.print(table)
+    console.print(NOT_EQUAL)

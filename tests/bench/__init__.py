@@ -1,0 +1,3 @@
+"""
+Tests of p2panda_tw.bench.
+"""
