@@ -154,6 +154,17 @@ class Connection:
                 raise store_error(error, self.path) from error
             raise
 
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """
+        Let all queries of the block see the same state of the database.
+        """
+        self.sql.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._roll_back()
+
     def _roll_back(self) -> None:
         """
         SQLite has done so by itself after some errors. If it fails now, the error that led here is the one to tell.

@@ -1,30 +1,25 @@
 # -*- test-case-name: tests.store.test_reader -*-
 """
-Queries about operations, each one look at one moment of the database. They run on reading threads.
-
-Heights come from the table of logs. Sizes, too: a log has no holes, so that the number of operations in a range follows
-from its ends, and its bytes from the running totals at its ends.
+Pages of operations, by log or by arrival. They are read on reading threads; each is one look at one moment of the
+database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
 
 from p2panda_tw.core.header import decode_header
-from p2panda_tw.core.identity import VerifyingKey, verifying_key
-from p2panda_tw.core.logs import LogHeights, LogRanges
+from p2panda_tw.core.identity import VerifyingKey
 from p2panda_tw.core.operation import Operation, RawOperation
-from p2panda_tw.core.stored import Heights, LogPage, StoredOperation, StoredPage
+from p2panda_tw.core.stored import LogPage, StoredOperation, StoredPage
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.store.connection import Connection, damaged
 from p2panda_tw.store.heads import SEQ_BITS
 from p2panda_tw.store.limits import PAGE_HOLES
-from p2panda_tw.store.records import TopicStats
-from p2panda_tw.store.topics import ARRIVAL_BITS, encode_log_id, newest_arrival
+from p2panda_tw.store.log_reader import bytes_until, read_log
+from p2panda_tw.store.topics import ARRIVAL_BITS, newest_arrival
 
-__all__ = ["read_heights", "read_log_page", "read_page", "read_range_size", "read_stats"]
+__all__ = ["read_log_page", "read_page"]
 
 _SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 
@@ -34,17 +29,9 @@ _PACKED: Final = """
     )
 """
 """
-A page in one value. Fetching row by row gives the interpreter lock back at each of them: beside a busy thread that is
-28,000 rows/s (2,000 with Python's default switch interval), this way 180,000 (33,000).
+A page in one value, because fetching row by row gives the interpreter lock back at each of them. Beside a busy thread
+that is 28,000 rows/s (2,000 with Python's default switch interval), this way 180,000 (33,000).
 """
-
-
-class _Log(NamedTuple):
-    key: int
-    first: int
-    tip: int
-    bytes_until: int
-    bytes_before: int
 
 
 def _unpack(text: str | None) -> list[tuple[int, bytes, bytes | None]]:
@@ -65,79 +52,6 @@ def _place(row: tuple[int, bytes, bytes | None]) -> int:
     return row[0]
 
 
-@contextmanager
-def _moment(connection: Connection) -> Iterator[None]:
-    """
-    Let all queries of the block see the same state.
-    """
-    if connection.sql.in_transaction:
-        yield
-        return
-    connection.sql.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.sql.execute("ROLLBACK")
-
-
-def read_heights(connection: Connection, topic_key: int, log_id: LogId) -> Heights:
-    """
-    @param log_id: That of every log in the topic.
-
-    @return: Where all logs of a topic stand.
-    """
-    query = "SELECT author, tip_seq FROM logs WHERE topic_key = ? AND log_id = ? ORDER BY author"
-    with _moment(connection):
-        rows = connection.sql.execute(query, (topic_key, encode_log_id(log_id))).fetchall()
-        newest = newest_arrival(connection, topic_key)
-    heights: LogHeights = {verifying_key(author): {log_id: tip} for author, tip in rows}
-    return Heights(heights, newest)
-
-
-def _read_log(connection: Connection, topic_key: int, author: VerifyingKey, log_id: LogId) -> _Log | None:
-    query = """
-        SELECT log_key, first_seq, tip_seq, bytes_until, bytes_before
-        FROM logs WHERE topic_key = ? AND author = ? AND log_id = ?
-    """
-    row = connection.sql.execute(query, (topic_key, author.raw, encode_log_id(log_id))).fetchone()
-    return None if row is None else _Log(*row)
-
-
-def read_range_size(connection: Connection, topic_key: int, ranges: LogRanges) -> tuple[int, int]:
-    """
-    @return: How many operations the ranges have, and how many bytes: stored headers, and bodies by what the headers say
-        (sync.md 6.3).
-    """
-    operations = size = 0
-    with _moment(connection):
-        for author, logs in ranges.items():
-            for log_id, (after, until) in logs.items():
-                log = _read_log(connection, topic_key, author, log_id)
-                if log is None:
-                    continue
-                first = log.first if after is None else max(after + 1, log.first)
-                last = min(until, log.tip)
-                if first <= last:
-                    operations += last - first + 1
-                    size += _bytes_until(connection, log, last) - _bytes_until(connection, log, first - 1)
-    return operations, size
-
-
-def _bytes_until(connection: Connection, log: _Log, seq_num: int) -> int:
-    """
-    @return: Bytes of the log up to and including a position, from before its first to its tip.
-    """
-    if seq_num == log.tip:
-        return log.bytes_until
-    if seq_num < log.first:
-        return log.bytes_before
-    query = "SELECT bytes_until FROM operations WHERE position = ?"
-    row = connection.sql.execute(query, (log.key << SEQ_BITS | seq_num,)).fetchone()
-    if row is None:
-        raise damaged(connection.path, "an operation is missing in it")
-    return int(row[0])
-
-
 def read_log_page(
     connection: Connection,
     topic_key: int,
@@ -155,8 +69,8 @@ def read_log_page(
 
     @return: The beginning of that stretch of a log.
     """
-    with _moment(connection):
-        log = _read_log(connection, topic_key, author, log_id)
+    with connection.moment():
+        log = read_log(connection, topic_key, author, log_id)
         if log is None:
             return LogPage((), until)
         first = max(log.first, 0 if after is None else after + 1)
@@ -168,7 +82,7 @@ def read_log_page(
             WHERE position BETWEEN ? AND ? AND (bytes_until <= ? OR position = ?)
         """
         start = log.key << SEQ_BITS
-        most = _bytes_until(connection, log, first - 1) + limit_bytes
+        most = bytes_until(connection, log, first - 1) + limit_bytes
         text = connection.sql.execute(query, (start | first, start | last, most, start | first)).fetchone()[0]
     rows = _unpack(text)
     if not rows:
@@ -188,7 +102,7 @@ def read_page(
     @return: The operations of a topic in order of arrival.
     """
     places = topic_key << ARRIVAL_BITS
-    with _moment(connection):
+    with connection.moment():
         newest = newest_arrival(connection, topic_key)
         horizon = min(newest, after + PAGE_HOLES)
         query = f"""
@@ -218,15 +132,3 @@ def read_page(
     ]
     until = horizon if whole else operations[-1].arrival
     return StoredPage(operations, max(until, after), max(newest, after))
-
-
-def read_stats(connection: Connection) -> dict[int, TopicStats]:
-    """
-    @return: What is stored, by topic key.
-    """
-    query = """
-        SELECT topic_key, COUNT(*), SUM(tip_seq - first_seq + 1), SUM(bytes_until - bytes_before)
-        FROM logs GROUP BY topic_key
-    """
-    rows = connection.sql.execute(query).fetchall()
-    return {topic_key: TopicStats(logs, operations, size) for topic_key, logs, operations, size in rows}

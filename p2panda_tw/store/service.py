@@ -17,7 +17,7 @@ from p2panda_tw.core.operation import RawOperation
 from p2panda_tw.core.stored import Heights, Ingested, LogPage, StoredOperation, StoredPage
 from p2panda_tw.core.topic import Form, LogId, Topic
 from p2panda_tw.errors import LocalProtocolError, StoreError
-from p2panda_tw.store import reader, small_tables
+from p2panda_tw.store import log_reader, reader, small_tables
 from p2panda_tw.store.feeds import Callback
 from p2panda_tw.store.jobs import Job
 from p2panda_tw.store.lifecycle import FAST, FULL, StoreService
@@ -102,13 +102,13 @@ class Store(StoreService):
         """
         @return: Where the logs of a topic stand.
         """
-        return self._ask(topic, lambda feed: lambda sql: reader.read_heights(sql, feed.key, feed.log_id))
+        return self._ask(topic, lambda feed: lambda sql: log_reader.read_heights(sql, feed.key, feed.log_id))
 
     def range_size(self, topic: Topic, ranges: LogRanges) -> Deferred[tuple[int, int]]:
         """
         @return: How many operations and bytes stretches of logs have, as they are announced in catch-up (sync.md 6.3).
         """
-        return self._ask(topic, lambda feed: lambda sql: reader.read_range_size(sql, feed.key, ranges))
+        return self._ask(topic, lambda feed: lambda sql: log_reader.read_range_size(sql, feed.key, ranges))
 
     def log_page(
         self,
@@ -269,7 +269,7 @@ class Store(StoreService):
                 "waiting": 0 if self._threads is None else self._threads.waiting,
             }
 
-        return self._read(reader.read_stats).addCallback(collect)
+        return self._read(log_reader.read_stats).addCallback(collect)
 
 
 def _file_size(path: str) -> int:

@@ -27,7 +27,7 @@ def signing_key(number: int) -> SigningKey:
     """
     An identity that is the same in every run.
     """
-    return SigningKey(bytes([number]) * 32)
+    return SigningKey(number.to_bytes(2, "big") * 16)
 
 
 OWN_KEY = signing_key(1)

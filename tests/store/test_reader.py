@@ -114,6 +114,26 @@ class RangeSizeTests(StoreTestCase):
         self.assertEqual(self.size(None, 1), (2, total))
 
 
+class ManyAuthorsTests(StoreTestCase):
+    """
+    A topic with more authors than one statement looks up.
+    """
+
+    def test_heights_and_sizes(self) -> None:
+        """
+        All of them are listed and counted.
+        """
+        logs = [Log(number) for number in range(100, 1200)]
+        for start in range(0, len(logs), 200):
+            self.ingest(*[operation for log in logs[start : start + 200] for operation in log.extend(3)])
+        heights = self.successResultOf(self.store.heights(TOPIC)).heights
+        self.assertEqual(heights, {log.author: {log.log_id: 2} for log in logs})
+        self.assertEqual(list(heights), sorted(heights))
+        ranges: LogRanges = {log.author: {log.log_id: LogRange(0, 1)} for log in logs}
+        sizes = [len(log.operations[1].header) + len(log.operations[1].body or b"") for log in logs]
+        self.assertEqual(self.successResultOf(self.store.range_size(TOPIC, ranges)), (len(logs), sum(sizes)))
+
+
 class LogPageTests(StoreTestCase):
     """
     Pages of one log, as they are sent in a catch-up.

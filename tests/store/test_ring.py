@@ -4,6 +4,9 @@ The newest operations in memory.
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2panda_tw.core.operation import Operation
@@ -88,3 +91,30 @@ class RingTests(SynchronousTestCase):
             assert page is not None
             self.assertEqual((ring.floor, len(page.operations), page.until), (floor, left, 15))
         self.assertEqual(ring.size, 0)
+
+    def test_forgotten(self) -> None:
+        """
+        What has made room is not held any longer, so that large operations take no more memory than the limit says.
+        """
+        ring = Ring(10, size=3 * self.size)
+        operations = []
+        for stored in self.stored:
+            again = Operation(stored.operation.header, stored.operation.body)
+            operations.append(weakref.ref(again))
+            ring.extend([StoredOperation(stored.arrival, stored.log_id, again)], stored.arrival, {})
+            del again
+        gc.collect()
+        self.assertEqual([reference() is None for reference in operations], [True] * 17 + [False] * 3)
+
+    def test_shrunk(self) -> None:
+        """
+        When all rings together have too much, one gives up its oldest operations.
+        """
+        ring = self.ring(6)
+        size = ring.size
+        ring.shrink(size // 2)
+        self.assertLessEqual(ring.size, size // 2)
+        self.assertEqual(ring.page(13, 100, 1 << 20), StoredPage(self.stored[3:6], 16, 16))
+        self.assertIsNone(ring.page(12, 100, 1 << 20))
+        ring.shrink(0)
+        self.assertEqual((ring.size, ring.page(16, 100, 1 << 20)), (0, StoredPage((), 16, 16)))
