@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,11 @@ __all__ = ["CommandTestCase", "Process"]
 PATIENCE: Final = 30.0
 """
 Seconds after which a test gives up. Nothing takes a tenth of it on a quiet machine.
+"""
+
+CURSOR_QUESTION: Final = b"\x1b[6n"
+"""
+Asks a terminal where its cursor is.
 """
 
 reactor: Any = global_reactor
@@ -59,14 +65,12 @@ class Process(ProcessProtocol):
 
     @override
     def childDataReceived(self, descriptor: int, data: bytes) -> None:
+        if CURSOR_QUESTION in data:  # only asked of terminals
+            self.transport.write(b"\x1b[1;1R")
         self._buffers[descriptor] += data
         self.output = self._buffers[1].decode("utf-8", "replace")
         self.errors = self._buffers[2].decode("utf-8", "replace")
         self._look()
-
-    @override
-    def outReceived(self, data: bytes) -> None:
-        self.childDataReceived(1, data)
 
     @override
     def processEnded(self, reason: Failure) -> None:
@@ -180,12 +184,15 @@ class CommandTestCase(TestCase):
 
     def directory(self, data: str) -> Path:
         """
-        @return: A data directory, which listens on the loopback interface only.
+        @return: A data directory, which listens on the loopback interface only, always at the same port.
         """
         path = self.root / data
         if not path.exists():
             path.mkdir(mode=0o700)
-            (path / "p2panda.toml").write_text('[tls]\nlisten = "127.0.0.1:0"\n[iroh]\nenabled = false\n')
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            (path / "p2panda.toml").write_text(f'[tls]\nlisten = "127.0.0.1:{port}"\n[iroh]\nenabled = false\n')
         return path
 
     async def ask(self, *arguments: str, data: str | None = None, input: str = "", code: int = 0) -> Process:

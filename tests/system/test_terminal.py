@@ -17,7 +17,7 @@ class TerminalTests(CommandTestCase):
 
     async def start_chat(self, *arguments: str, data: str) -> Process:
         process = self.start("chat", *arguments, data=data, terminal=True)
-        await process.expect("> ")
+        await process.expect("You are ")
         await process.expect("nobody is connected")
         return process
 
