@@ -76,7 +76,7 @@ RING_BYTES: Final = 4 * 1024 * 1024
 How much of the newest of a topic is kept in memory for those who follow it.
 """
 
-RING_TOTAL_BYTES: Final = 64 * 1024 * 1024
+RING_TOTAL_BYTES: Final = 16 * 1024 * 1024
 """
 What the rings of all topics take together, the objects around the operations included. Beyond it the fullest is halved.
 """

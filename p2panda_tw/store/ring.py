@@ -63,7 +63,8 @@ class Ring:
             self._bytes -= _size(oldest)
             self.floor = oldest.arrival
             self._start += 1
-        if self._start > self._most_operations:
+        if self._start * 2 > len(self._kept):
+            # Half of the list is of no use any more. Until then it holds no more than the ring once did.
             del self._kept[: self._start]
             self._start = 0
 

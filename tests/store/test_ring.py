@@ -15,6 +15,12 @@ from p2panda_tw.store.ring import Ring
 from tests.store.logs import Log, decoded
 
 
+class _Watched(Operation):
+    """
+    One that weak references may point at.
+    """
+
+
 class RingTests(SynchronousTestCase):
     """
     What is kept of a topic, and how it is handed out.
@@ -99,22 +105,11 @@ class RingTests(SynchronousTestCase):
         ring = Ring(10, size=3 * self.size)
         operations = []
         for stored in self.stored:
-            again = Operation(stored.operation.header, stored.operation.body)
+            again = _Watched(stored.operation.header, stored.operation.body)
             operations.append(weakref.ref(again))
             ring.extend([StoredOperation(stored.arrival, stored.log_id, again)], stored.arrival, {})
             del again
         gc.collect()
-        self.assertEqual([reference() is None for reference in operations], [True] * 17 + [False] * 3)
-
-    def test_shrunk(self) -> None:
-        """
-        When all rings together have too much, one gives up its oldest operations.
-        """
-        ring = self.ring(6)
-        size = ring.size
-        ring.shrink(size // 2)
-        self.assertLessEqual(ring.size, size // 2)
-        self.assertEqual(ring.page(13, 100, 1 << 20), StoredPage(self.stored[3:6], 16, 16))
-        self.assertIsNone(ring.page(12, 100, 1 << 20))
-        ring.shrink(0)
-        self.assertEqual((ring.size, ring.page(16, 100, 1 << 20)), (0, StoredPage((), 16, 16)))
+        left = [number for number, reference in enumerate(operations) if reference() is not None]
+        self.assertLessEqual({18, 19}, set(left))
+        self.assertLessEqual(len(left), 6)
