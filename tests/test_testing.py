@@ -23,7 +23,7 @@ class PumpTests(SynchronousTestCase):
         happened: list[str] = []
         clock.callLater(0.5, happened.append, "it")
         pump(clock, lambda: bool(happened))
-        self.assertAlmostEqual(clock.seconds(), 0.5, delta=0.011)
+        self.assertTrue(0.5 <= clock.seconds() < 0.52, clock.seconds())
 
     def test_never(self) -> None:
         """
@@ -32,4 +32,4 @@ class PumpTests(SynchronousTestCase):
         clock = Clock()
         with self.assertRaises(TimeoutError):
             pump(clock, lambda: False, longest=2.0)
-        self.assertAlmostEqual(clock.seconds(), 2.0, delta=0.011)
+        self.assertTrue(1.99 < clock.seconds() < 2.02, clock.seconds())

@@ -213,6 +213,7 @@ class Connection(Protocol):
 
     def _on_opened(self, mux_stream: MuxStream) -> None:
         if self._ended is not None:
+            self._mux.release(mux_stream)
             return
         stream = Stream(self, mux_stream)
         self._streams[stream] = None

@@ -148,7 +148,8 @@ class Mux:
 
     def open(self, one_way: bool = False) -> MuxStream:
         """
-        Make a stream. The other side hears of it with the first byte or the end.
+        Make a stream. The other side hears of it with the first byte or the end. Whoever opened it, and whoever hears
+        of one that the other side opened, releases it in the end.
 
         @raise LocalProtocolError: There are too many, or the connection is closing.
         """
@@ -479,7 +480,7 @@ class Mux:
         """
         if piece[0] not in (TWO_WAY, ONE_WAY):
             raise _Violation("unknown kind of stream", "A stream began with a byte that means nothing.")
-        stream._announced = True
+        stream._announced = stream.held = True
         stream.one_way = piece[0] == ONE_WAY
         if stream.one_way:
             self._answer(DATA, FIN, stream.id, 0)

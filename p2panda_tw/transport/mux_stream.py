@@ -37,8 +37,8 @@ class MuxStream:
     @ivar gone: Nothing more will happen on it: both sides have ended, or it was reset.
     @ivar unread: Bytes received and not yet consumed.
     @ivar owner: For whoever drives the machine.
-    @ivar held: The owner still needs it: it counts against the limits although it is gone, until L{Mux.release
-        <p2panda_tw.transport.mux.Mux.release>}.
+    @ivar held: The owner needs it, from the start until L{Mux.release<p2panda_tw.transport.mux.Mux.release>}. So long
+        it counts against the limits, although it may be gone.
     """
 
     __slots__ = (
@@ -70,7 +70,7 @@ class MuxStream:
         self.end_received = self.end_sent = self.gone = False
         self.unread = 0
         self.owner: Any = None
-        self.held = False
+        self.held = ours
         self._announced = ours
         self._queue: deque[bytes | memoryview] | None = None  # made when needed: an empty one has 760 bytes
         self._ready = self._ending = False

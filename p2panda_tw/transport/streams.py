@@ -109,7 +109,6 @@ class Stream:
         self._connection = connection
         self._mux_stream = mux_stream
         mux_stream.owner = self
-        mux_stream.held = True
         self._protocol: IProtocol | None = None
         self._half_closeable: IHalfCloseableProtocol | None = None
         self._waiting: deque[bytes] | None = None  # made when needed

@@ -516,7 +516,9 @@ class LimitTests(SynchronousTestCase):
         """
         The stream after the 256th is reset, the connection goes on, and a place is free when another one is gone.
         """
-        for number in range(MAX_PEER_STREAMS):
+        (first,) = self.side.receive_data(data(1, b"\0", SYN))
+        assert isinstance(first, StreamOpened)
+        for number in range(1, MAX_PEER_STREAMS):
             self.side.receive_data(data(1 + 2 * number, b"\0", SYN))
         everything(self.side)
         (refused,) = self.side.receive_data(data(1001, b"\0more", SYN))
@@ -524,7 +526,8 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(everything(self.side), frame(WINDOW_UPDATE, RST, 1001, 0))
         self.assertEqual(self.side.receive_data(data(1001, b"more")), [])
         self.side.receive_data(frame(WINDOW_UPDATE, RST, 1, 0))
-        self.assertEqual(len(self.side.receive_data(data(1003, b"\0", SYN))), 1)
+        self.side.release(first.stream)
+        self.assertIsInstance(self.side.receive_data(data(1003, b"\0", SYN))[0], StreamOpened)
 
     def test_held_streams_count(self) -> None:
         """
@@ -534,12 +537,13 @@ class LimitTests(SynchronousTestCase):
         side = Mux(False, budget)
         (opened,) = side.receive_data(data(1, b"\0", SYN))
         assert isinstance(opened, StreamOpened)
-        opened.stream.held = True
         side.receive_data(frame(WINDOW_UPDATE, RST, 1, 0))
         self.assertIsInstance(side.receive_data(data(3, b"\0", SYN))[0], StreamRefused)
         side.release(opened.stream)
-        self.assertIsInstance(side.receive_data(data(5, b"\0", SYN))[0], StreamOpened)
+        (opened,) = side.receive_data(data(5, b"\0", SYN))
+        assert isinstance(opened, StreamOpened)
         side.close()
+        side.release(opened.stream)
         self.assertEqual(budget.streams, 0)
 
     def test_own_streams(self) -> None:
@@ -551,6 +555,7 @@ class LimitTests(SynchronousTestCase):
         with self.assertRaises(LocalProtocolError):
             self.side.open()
         self.side.reset(streams[0])
+        self.side.release(streams[0])
         self.side.open()
 
     def test_unread(self) -> None:
