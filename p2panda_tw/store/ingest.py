@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from p2panda_tw.core.extensions import ForeignLog, NodeExtensions
+from p2panda_tw.core.extensions import ForeignLog, NodeExtensions, check_form
 from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.header import Header, build_header, decode_header
 from p2panda_tw.core.identity import SigningKey, VerifyingKey
@@ -136,7 +136,7 @@ class Ingest:
             prune: bool | None = None
             try:
                 header = decode_header(raw.header, verify=False)
-                prune = topic.prune_flag(header)
+                prune = check_form(header, topic.form, topic.topic)
             except ForeignLog:
                 pass  # refused once its signature is known to be right
             except DecodeError as error:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from p2panda_tw.core.extensions import NodeExtensions, check_form
 from p2panda_tw.core.hash import Hash
-from p2panda_tw.core.header import Header
 from p2panda_tw.core.stored import StoredOperation
 from p2panda_tw.core.topic import Form, LogId, Topic
 from p2panda_tw.errors import LocalProtocolError
@@ -23,9 +21,6 @@ ARRIVAL_BITS: Final = 40
 """
 An arrival is stored at C{topic_key << ARRIVAL_BITS | arrival number}.
 """
-
-_PLAIN_LENGTH: Final = 47
-_PLAIN_TIME: Final = 37
 
 
 def encode_log_id(log_id: LogId) -> bytes:
@@ -59,7 +54,6 @@ class OpenTopic:
     """
 
     __slots__ = (
-        "_plain_start",
         "encoded_log_id",
         "form",
         "is_left",
@@ -85,7 +79,6 @@ class OpenTopic:
         self.places = key << ARRIVAL_BITS
         self.news: list[StoredOperation] = []
         self.pruned: dict[bytes, int] = {}
-        self._plain_start = NodeExtensions(topic.log_id(), 1 << 63, False).encode()[: _PLAIN_TIME + 1]
 
     @property
     def record(self) -> TopicRecord:
@@ -93,24 +86,6 @@ class OpenTopic:
         What others are told of it.
         """
         return TopicRecord(topic=self.topic, form=self.form, name=self.name, is_left=self.is_left, newest=self.newest)
-
-    def prune_flag(self, header: Header) -> bool:
-        """
-        The same as L{check_form}, without a look at each element when the extensions are those that a Node writes.
-
-        @raise DecodeError: The extensions are not those of the topic's form.
-        @raise p2panda_tw.core.extensions.ForeignLog: They name another topic's log.
-        """
-        item = header.extensions
-        if (
-            item is not None
-            and self.form is Form.NODE
-            and len(item) == _PLAIN_LENGTH
-            and item[: _PLAIN_TIME + 1] == self._plain_start
-            and item[-1] & 0xFE == 0xF4
-        ):
-            return item[-1] == 0xF5
-        return check_form(header, self.form, self.topic)
 
 
 class Topics:
