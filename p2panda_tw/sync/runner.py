@@ -231,6 +231,9 @@ class SessionRunner:
             return
         for data in unsent:
             stream.write(data)
+        # It may have been paused before it was known whose it is.
+        self._reading = False
+        stream.pauseProducing()
         self._adjust_reading()
 
     def data_received(self, data: bytes) -> None:
