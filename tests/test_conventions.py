@@ -21,6 +21,8 @@ class ConventionTests(SynchronousTestCase):
     Tests can be found and read; what exists is packaged.
     """
 
+    maxDiff = None
+
     def test_tests_say_what_they_show(self) -> None:
         """
         Each test says in its docstring what a user may rely on.
