@@ -18,6 +18,7 @@ __all__ = [
     "GAP_TOPIC_OPERATIONS",
     "GAP_TOTAL_BYTES",
     "HEADS",
+    "LARGE_BODY",
     "MAX_BODY",
     "OBJECT_BYTES",
     "PAGE_BYTES",
@@ -38,6 +39,11 @@ __all__ = [
 MAX_BODY: Final = 16 * 1024 * 1024
 """
 Longest body of an operation, in bytes: a few of them must fit into memory at the same time.
+"""
+
+LARGE_BODY: Final = 64 * 1024
+"""
+Bodies of more bytes are not handed to SQLite, and not taken from it, as values in statements, because it copies those.
 """
 
 BATCH_OPERATIONS: Final = 256

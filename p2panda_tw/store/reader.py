@@ -15,7 +15,7 @@ from p2panda_tw.core.stored import LogPage, StoredOperation, StoredPage
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.store.connection import Connection, damaged
 from p2panda_tw.store.heads import SEQ_BITS
-from p2panda_tw.store.limits import PAGE_HOLES
+from p2panda_tw.store.limits import LARGE_BODY, PAGE_HOLES
 from p2panda_tw.store.log_reader import bytes_until, read_log
 from p2panda_tw.store.topics import ARRIVAL_BITS, newest_arrival
 
@@ -23,19 +23,25 @@ __all__ = ["read_log_page", "read_page"]
 
 _SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 
-_PACKED: Final = """
+_PACKED: Final = f"""
     group_concat(
-        row.position || ' ' || hex(row.header) || CASE WHEN row.body IS NULL THEN '' ELSE ' ' || hex(row.body) END
+        row.position || ' ' || hex(row.header) || CASE
+            WHEN row.body IS NULL THEN ''
+            WHEN length(row.body) > {LARGE_BODY} THEN ' -' || row.position
+            ELSE ' ' || hex(row.body)
+        END
     )
 """
 """
 A page in one value, because fetching row by row gives the interpreter lock back at each of them. Beside a busy thread
-that is 28,000 rows/s (2,000 with Python's default switch interval), this way 180,000 (33,000).
+that is 28,000 rows/s (2,000 with Python's default switch interval), this way 180,000 (33,000). Large bodies would be in
+memory several times this way; instead of them it says where they are.
 """
 
 
-def _unpack(text: str | None) -> list[tuple[int, bytes, bytes | None]]:
+def _unpack(connection: Connection, text: str | None) -> list[tuple[int, bytes, bytes | None]]:
     """
+    @param connection: Still at the same moment.
     @param text: L{_PACKED}.
 
     @return: Place, header and body of each row, in the order of places.
@@ -43,9 +49,16 @@ def _unpack(text: str | None) -> list[tuple[int, bytes, bytes | None]]:
     rows: list[tuple[int, bytes, bytes | None]] = []
     for row in text.split(",") if text else ():
         place, header, *body = row.split(" ")
-        rows.append((int(place), bytes.fromhex(header), bytes.fromhex(body[0]) if body else None))
+        rows.append((int(place), bytes.fromhex(header), _body(connection, body[0]) if body else None))
     rows.sort(key=_place)
     return rows
+
+
+def _body(connection: Connection, packed: str) -> bytes:
+    if not packed.startswith("-"):
+        return bytes.fromhex(packed)
+    with connection.sql.blobopen("operations", "body", int(packed[1:]), readonly=True) as blob:
+        return blob.read()
 
 
 def _place(row: tuple[int, bytes, bytes | None]) -> int:
@@ -84,7 +97,7 @@ def read_log_page(
         start = log.key << SEQ_BITS
         most = bytes_until(connection, log, first - 1) + limit_bytes
         text = connection.sql.execute(query, (start | first, start | last, most, start | first)).fetchone()[0]
-    rows = _unpack(text)
+        rows = _unpack(connection, text)
     if not rows:
         raise damaged(connection.path, "operations are missing in it")
     end = rows[-1][0] & _SEQ_MASK
@@ -118,13 +131,13 @@ def read_page(
                 ORDER BY arrivals.place
                 LIMIT ?
             )
-            SELECT (SELECT COUNT(*) FROM near), {_PACKED.replace("row.position", "near.place")}
+            SELECT (SELECT COUNT(*) FROM near), {_PACKED.replace("row.position", "near.place", 1)}
             FROM near JOIN operations AS row ON row.position = near.position
             WHERE size <= ? OR number = 1
         """
         bounds = (places + after, places + horizon, limit_operations, limit_bytes)
         found, text = connection.sql.execute(query, bounds).fetchone()
-    rows = _unpack(text)
+        rows = _unpack(connection, text)
     whole = len(rows) == found < limit_operations
     operations = [
         StoredOperation(place - places, log_id, Operation(decode_header(header, verify=False), body))

@@ -10,13 +10,18 @@ from typing import Final
 
 from p2panda_tw.store.connection import Connection, damaged
 from p2panda_tw.store.heads import Head
-from p2panda_tw.store.limits import DELETE_CHUNK
+from p2panda_tw.store.limits import DELETE_CHUNK, LARGE_BODY
 
 __all__ = ["OperationRows"]
 
 _SEARCH: Final = 10
 """
 Looking for rows to delete costs as much as deleting this many.
+"""
+
+_PIECE: Final = 256 * 1024
+"""
+How much of a large body is written at once, in bytes.
 """
 
 
@@ -46,9 +51,26 @@ class OperationRows:
         Insert what was added. In the order of the table, which touches each page once.
         """
         operations = sorted(self._operations.values())
+        large = [row for row in operations if row[3] is not None and len(row[3]) > LARGE_BODY]
+        if large:
+            operations = [row for row in operations if row[3] is None or len(row[3]) <= LARGE_BODY]
         self._connection.insert("INSERT INTO operations (position, bytes_until, header, body) VALUES", operations)
+        for position, bytes_until, header, body in large:
+            assert body is not None  # that is what they were chosen for
+            self._insert_large(position, bytes_until, header, body)
         self._connection.insert("INSERT INTO arrivals (place, position) VALUES", self._arrivals)
         self.forget()
+
+    def _insert_large(self, position: int, bytes_until: int, header: bytes, body: bytes) -> None:
+        """
+        Write a body bit by bit. As a value of a statement SQLite would copy it twice, and keep one of the copies.
+        """
+        statement = "INSERT INTO operations (position, bytes_until, header, body) VALUES (?, ?, ?, zeroblob(?))"
+        self._sql.execute(statement, (position, bytes_until, header, len(body)))
+        view = memoryview(body)
+        with self._sql.blobopen("operations", "body", position) as blob:
+            for start in range(0, len(body), _PIECE):
+                blob.write(view[start : start + _PIECE])
 
     def forget(self) -> None:
         """
