@@ -12,8 +12,7 @@ import sys
 from twisted.application.service import Application
 from twisted.internet import reactor
 
-from p2panda_tw.config import Config
-from p2panda_tw.node import Node
+from p2panda_tw import Config, Node
 
 # Signatures are checked in a thread. It gets the interpreter back from a busy reactor within half a millisecond, not five.
 sys.setswitchinterval(0.0005)

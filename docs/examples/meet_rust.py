@@ -13,12 +13,9 @@ from twisted.internet.stdio import StandardIO
 from twisted.internet.task import react
 from twisted.protocols.basic import LineOnlyReceiver
 
-from p2panda_tw.config import Config, IrohConfig, RelayConfig
-from p2panda_tw.core.identity import NodeId
-from p2panda_tw.core.topic import Topic
+from p2panda_tw import Config, Node, NodeId, Ticket, Topic
+from p2panda_tw.config import IrohConfig, RelayConfig
 from p2panda_tw.endpoint.addresses import IrohAddress, RelayAddress
-from p2panda_tw.endpoint.ticket import Ticket
-from p2panda_tw.node import Node
 
 
 class Lines(LineOnlyReceiver):
