@@ -13,6 +13,7 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 
 from p2panda_tw import Config, Node
+from p2panda_tw.tap import Announcer, fail_process
 
 # Signatures are checked in a thread. It gets the interpreter back from a busy reactor within half a millisecond, not five.
 sys.setswitchinterval(0.0005)
@@ -21,5 +22,6 @@ application = Application("p2panda")
 
 node = Node(reactor, Config.load(os.environ.get("P2PANDA_CONFIG")), sync_remembered=True)
 node.setServiceParent(application)
+Announcer(node.when_started, fail_process).setServiceParent(node)  # logs a ticket, or ends the process with one sentence
 
 # Your own services go here. They may use node.stream(topic) at once; what a stream does waits until the node has started.
