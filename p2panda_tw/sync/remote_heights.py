@@ -25,9 +25,10 @@ class RemoteHeights:
     The heights of one C{Have}.
 
     @ivar heights: Of the logs of all authors that the peer and we had both heard of when it came.
+    @ivar size: How much memory it takes, in bytes. An author may be listed with a hundred thousand logs, in two bytes each.
     """
 
-    __slots__ = ("_log_ids", "_looked_up", "_payload", "heights")
+    __slots__ = ("_log_ids", "_looked_up", "_payload", "heights", "size")
 
     def __init__(self, payload: bytes, log_ids: LogIds, local: LogHeights) -> None:
         """
@@ -46,13 +47,7 @@ class RemoteHeights:
         self._log_ids = log_ids
         self._payload = payload
         self._looked_up: LogHeights = {}
-
-    @property
-    def size(self) -> int:
-        """
-        How many bytes are kept.
-        """
-        return len(self._payload)
+        self.size = len(payload) + _ENTRY * sum(map(len, self.heights.values()))
 
     def height(self, author: VerifyingKey, log_id: LogId) -> int:
         """
@@ -63,6 +58,7 @@ class RemoteHeights:
             logs = self._looked_up.get(author)
             if logs is None:
                 logs = self._looked_up[author] = self._look_up(author)
+                self.size += _ENTRY * (1 + len(logs))
         return logs.get(log_id, -1)
 
     def _look_up(self, author: VerifyingKey) -> dict[LogId, int]:
@@ -82,6 +78,11 @@ class RemoteHeights:
                 continue
         return {}
 
+
+_ENTRY = 256
+"""
+What one height takes in memory beside the bytes that it came in, roughly.
+"""
 
 _NEARBY = 256
 """

@@ -90,3 +90,19 @@ class RemoteHeightsTests(SynchronousTestCase):
             self.assertLess(tracemalloc.get_traced_memory()[1], 1 << 20)
         finally:
             tracemalloc.stop()
+
+    def test_memory_of_many_logs(self) -> None:
+        """
+        A Have that lists very many logs of one author counts for what it takes in memory, be it now or when the author
+        turns up.
+        """
+        count = 50_000
+        payload = encode_have({AUTHORS[0]: dict.fromkeys(range(count), 1)}, LogIds.NUMBERS)[4:]
+        for local in ({AUTHORS[0]: {1: 1}}, {AUTHORS[1]: {1: 1}}):
+            tracemalloc.start()
+            try:
+                remote = RemoteHeights(payload, LogIds.NUMBERS, local)
+                self.assertEqual(remote.height(AUTHORS[0], 1), 1)
+                self.assertLess(tracemalloc.get_traced_memory()[0], remote.size)
+            finally:
+                tracemalloc.stop()
