@@ -20,6 +20,7 @@ from p2panda_tw.sync.pacing import Pacing
 from p2panda_tw.wire.frames import OversizedFrame
 
 __all__ = [
+    "Abandoned",
     "Abort",
     "CloseRequested",
     "ConnectionClosed",
@@ -219,6 +220,13 @@ class CloseRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandoned:
+    """
+    Another session with the same peer makes this one needless.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class TimerExpired:
     """
     The time of a L{Schedule} has come.
@@ -245,6 +253,7 @@ Input = (
     | OperationsStored
     | TurnCame
     | CloseRequested
+    | Abandoned
     | TimerExpired
 )
 

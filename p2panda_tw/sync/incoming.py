@@ -29,14 +29,16 @@ class Batch:
     """
     Operations that belong together.
 
-    @ivar operations: As they came.
-    @ivar size: Their headers and bodies, in bytes.
+    @ivar operations: As they came, without those of logs that are left out.
+    @ivar count: How many came.
+    @ivar size: Headers and bodies of all that came, in bytes.
     """
 
-    __slots__ = ("operations", "size")
+    __slots__ = ("count", "operations", "size")
 
-    def __init__(self, operations: list[RawOperation], size: int) -> None:
+    def __init__(self, operations: list[RawOperation], count: int, size: int) -> None:
         self.operations = operations
+        self.count = count
         self.size = size
 
 
@@ -84,7 +86,7 @@ class Incoming:
         """
         Take the operations at the front.
 
-        @return: Them; without any if something else is at the front.
+        @return: Them; none came if something else is at the front.
 
         @raise DecodeError: Something begins like an operation and is none.
         """
@@ -94,9 +96,10 @@ class Incoming:
             self._payloads, self._position, kind, limit=-(-waiting // max(parts, 1)), limit_bytes=BATCH_BYTES
         )
         self._move_to(position)
+        count = len(operations)
         if self._left_out:
             operations = [operation for operation in operations if operation.header[_AUTHOR] not in self._left_out]
-        return Batch(operations, size)
+        return Batch(operations, count, size)
 
     def take(self) -> bytes | OversizedFrame:
         """

@@ -28,8 +28,9 @@ from p2panda_tw.sync.feed import LiveTurn
 from p2panda_tw.sync.gaps import OpenGaps
 from p2panda_tw.sync.limits import BACKOFF_CAP, GAP_PATIENCE, INITIATE_PATIENCE
 from p2panda_tw.sync.pacing import Pacing
+from p2panda_tw.sync.receiving import Phase
 from p2panda_tw.sync.runner import SessionRunner
-from p2panda_tw.sync.session import Phase, Purpose
+from p2panda_tw.sync.session import Purpose
 from p2panda_tw.sync.state import PeerState, PeerStatus
 
 __all__ = ["Link", "LinkHost"]
@@ -259,6 +260,24 @@ class Link:
             # Both dial at the same moment; one session is enough.
             self.stop_dialling()
         self.update()
+
+    def resolve_crossing(self) -> None:
+        """
+        One of our own nodes has opened a session. If ours to it begins at the same moment, the one of the node with the
+        smaller id stays.
+        """
+        if self._host.is_smaller(self.node_id):
+            for number in list(self._initiated):
+                runner = self.runners[number]
+                if not runner.session.begun:
+                    runner.feed(fx.Abandoned())
+
+    def is_needless(self, runner: SessionRunner) -> bool:
+        """
+        @return: Whether its end is no loss: it had not begun, and the peer has another one.
+        """
+        crossing = runner.session.number not in self._initiated and not runner.session.begun
+        return crossing and len(self.runners) > 1
 
     def remove(self, runner: SessionRunner, *, failed: bool, to_blame: bool) -> None:
         """

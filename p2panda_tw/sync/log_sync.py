@@ -24,7 +24,7 @@ from p2panda_tw.core.stored import LogPage
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.sync.effects import LoadLogPage, LoadRangeSize, Output, Send
 from p2panda_tw.sync.limits import PAGE_OPERATIONS
-from p2panda_tw.sync.messages import CATCH_UP_OPERATION, DONE_FRAME, encode_operations, encode_pre_sync
+from p2panda_tw.sync.messages import BY_BYTES, CATCH_UP_OPERATION, DONE_FRAME, encode_operations, encode_pre_sync
 from p2panda_tw.sync.pacing import CHUNK_BYTES, IN_FLIGHT, Pacing
 
 __all__ = ["CatchUp", "CatchUpSender", "ChunkCatchUp", "Sent"]
@@ -147,7 +147,7 @@ class CatchUp:
         """
         Authors ascending, per author logs ascending (sync.md 6.3).
         """
-        for author in sorted(self.ranges):
+        for author in sorted(self.ranges, key=BY_BYTES):
             logs = self.ranges[author]
             self._ahead.extend((author, log_id, logs[log_id]) for log_id in sorted(logs))
         if not self._ahead:

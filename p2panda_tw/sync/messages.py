@@ -26,6 +26,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from p2panda_tw.core.hash import HASH_LENGTH, Hash
@@ -39,6 +40,7 @@ from p2panda_tw.wire.frames import encode_frame
 from p2panda_tw.wire.postcard import Reader, bytes_, varint
 
 __all__ = [
+    "BY_BYTES",
     "CATCH_UP_OPERATION",
     "CLOSE_FRAME",
     "DONE_FRAME",
@@ -83,6 +85,11 @@ The whole frame of C{Done}.
 CLOSE_FRAME: Final = encode_frame(b"\x02")
 """
 The whole frame of C{Close}.
+"""
+
+BY_BYTES: Final = attrgetter("raw")
+"""
+Sorts authors; the same order as theirs, many times faster.
 """
 
 _U32_MAX: Final = 2**32 - 1
@@ -218,7 +225,8 @@ def encode_have(heights: LogHeights, log_ids: LogIds) -> bytes:
     """
     parts = []
     authors = 0
-    for author, logs in sorted(heights.items()):
+    for author in sorted(heights, key=BY_BYTES):
+        logs = heights[author]
         if not logs:
             continue
         authors += 1

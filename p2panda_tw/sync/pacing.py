@@ -22,6 +22,7 @@ from typing import Final
 from p2panda_tw.core.identity import VerifyingKey
 from p2panda_tw.core.logs import LogRange, LogRanges
 from p2panda_tw.core.topic import LogId
+from p2panda_tw.sync.messages import BY_BYTES
 from p2panda_tw.sync.remote_heights import RemoteHeights
 
 __all__ = ["CHUNK_BYTES", "IN_FLIGHT", "Pacing", "Settlement"]
@@ -270,7 +271,7 @@ class Pacing:
         """
         stretches = [
             (author, log_id, ranges[author][log_id])
-            for author in sorted(ranges)
+            for author in sorted(ranges, key=BY_BYTES)
             for log_id in sorted(ranges[author])
             if (author, log_id) not in self._left_out
         ]

@@ -25,7 +25,8 @@ class RemoteHeights:
     The heights of one C{Have}.
 
     @ivar heights: Of the logs of all authors that the peer and we had both heard of when it came.
-    @ivar size: How much memory it takes, in bytes. An author may be listed with a hundred thousand logs, in two bytes each.
+    @ivar size: How much memory it takes, in bytes. A peer can list an author with a hundred thousand logs, in two bytes
+        each.
     """
 
     __slots__ = ("_log_ids", "_looked_up", "_payload", "heights", "size")

@@ -33,7 +33,7 @@ from p2panda_tw.sync.limits import (
     WRITE_PATIENCE,
 )
 from p2panda_tw.sync.progress import ProgressWatch
-from p2panda_tw.sync.session import Phase, Session
+from p2panda_tw.sync.session import Session
 from p2panda_tw.wire.frames import FrameDecoder
 
 __all__ = ["SessionHost", "SessionRunner", "SyncStore"]
@@ -374,7 +374,7 @@ class SessionRunner:
         if self.over:
             return
         self.over = True
-        self.session.phase = Phase.OVER
+        self.session.stop()
         for call in self._timers.values():
             call.cancel()
         self._timers.clear()

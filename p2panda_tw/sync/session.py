@@ -2,10 +2,9 @@
 """
 One session: catch up, then live. Mirrors p2panda-sync/src/protocols/topic_log_sync.rs; both sides run the same.
 
-What comes in goes through four phases: the peer's C{Have}, its announcement, its operations until C{Done}, and, once
-both sides are done, live mode. What goes out is decided by L{log_sync<p2panda_tw.sync.log_sync>} and
-L{live<p2panda_tw.sync.live>}; neither waits for the other direction. Operations go to the store in batches, one at a
-time; the driver reads from the stream while L{Session.reading} is true.
+L{receiving<p2panda_tw.sync.receiving>} judges what comes in, L{log_sync<p2panda_tw.sync.log_sync>} and
+L{live<p2panda_tw.sync.live>} decide what goes out; neither direction waits for the other. Operations go to the store in
+batches, one at a time; the driver reads from the stream while L{Session.reading} is true.
 
 After C{Close}, an end of stream or the loss of the connection, what had come in before is still taken.
 """
@@ -13,7 +12,6 @@ After C{Close}, an end of stream or the loss of the connection, what had come in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import assert_never
 
@@ -23,38 +21,7 @@ from p2panda_tw.core.operation import RawOperation, decode_header
 from p2panda_tw.core.stored import Heights, Ingested, Refusal
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.errors import DecodeError
-from p2panda_tw.sync.effects import (
-    Abort,
-    CloseRequested,
-    ConnectionClosed,
-    EndOfStream,
-    Finish,
-    FramesReceived,
-    GapsFound,
-    GarbageReceived,
-    HeightsLoaded,
-    Ingest,
-    IngestFinished,
-    Input,
-    LoadHeights,
-    LogPageLoaded,
-    Notify,
-    OperationsStored,
-    Output,
-    PeerRecognised,
-    RangeSizeLoaded,
-    Refuse,
-    Schedule,
-    Send,
-    Started,
-    StoredPageLoaded,
-    StoreFailed,
-    Timer,
-    TimerExpired,
-    TurnCame,
-    WritingPaused,
-    WritingResumed,
-)
+from p2panda_tw.sync import effects as fx
 from p2panda_tw.sync.events import (
     ForkSeen,
     LiveStarted,
@@ -66,39 +33,15 @@ from p2panda_tw.sync.events import (
     SyncStarted,
 )
 from p2panda_tw.sync.feed import LiveTurn
-from p2panda_tw.sync.incoming import Batch, Incoming, read_oversized
+from p2panda_tw.sync.incoming import Batch
 from p2panda_tw.sync.limits import CLOSE_GRACE, PROGRESS_EVENT_INTERVAL
 from p2panda_tw.sync.live import Live
 from p2panda_tw.sync.log_sync import CatchUp, CatchUpSender, ChunkCatchUp, Sent
-from p2panda_tw.sync.messages import (
-    CATCH_UP_OPERATION,
-    LIVE_OPERATION,
-    Close,
-    Done,
-    LogIds,
-    PreSync,
-    TopicLogSyncMessage,
-    decode_message,
-    encode_have,
-    is_have,
-)
+from p2panda_tw.sync.messages import LogIds, encode_have
 from p2panda_tw.sync.pacing import ECHO_SILENCE, Pacing, Settlement
-from p2panda_tw.sync.remote_heights import RemoteHeights
-from p2panda_tw.wire.frames import OversizedFrame
+from p2panda_tw.sync.receiving import Moment, Phase, Receiving
 
-__all__ = ["Phase", "Purpose", "Session"]
-
-
-class Phase(IntEnum):
-    """
-    What the session expects from its peer.
-    """
-
-    HAVE = 0
-    ANNOUNCEMENT = 1
-    OPERATIONS = 2
-    LIVE = 3
-    OVER = 4
+__all__ = ["Purpose", "Session"]
 
 
 class Purpose(IntEnum):
@@ -122,25 +65,12 @@ class Purpose(IntEnum):
     """
 
 
-@dataclass(slots=True)
-class _Received:
-    total_operations: int = 0
-    total_bytes: int = 0
-    operations: int = 0
-    size: int = 0
-    live_operations: int = 0
-    live_size: int = 0
-    done: bool = False
-    surplus_done: bool = False
-
-
 class Session:
     """
     The machine. It starts with L{Started}; whatever the outputs ask for is answered by the input that says so.
 
     @ivar node_id: The peer.
     @ivar number: Counts the sessions of the topic.
-    @ivar phase: What is expected from the peer.
     """
 
     def __init__(
@@ -162,14 +92,13 @@ class Session:
         """
         self.node_id = node_id
         self.number = number
-        self.phase = Phase.HAVE
         self._log_id = log_id
         self._log_ids = log_ids
         self._initiated = initiated
         self._turn = turn
         self._purpose = purpose
         self._now = 0.0
-        self._outputs: list[Output] = []
+        self._outputs: list[fx.Output] = []
         # Us.
         self._local: LogHeights | None = None
         self._recognised = False
@@ -179,11 +108,9 @@ class Session:
         self._started_told = False
         self._progress_at = 0.0
         # The peer.
-        self._remote: RemoteHeights | None = None
-        self._incoming = Incoming()
-        self._received = _Received()
+        self._receiving = Receiving(log_ids)
         self._ingesting: Batch | None = None
-        self._ending: EndOfStream | ConnectionClosed | None = None
+        self._ending: fx.EndOfStream | fx.ConnectionClosed | None = None
         # Live mode and the end.
         self._live = Live(number, turn)
         self._healing_since: float | None = None
@@ -192,18 +119,32 @@ class Session:
     # What others may ask.
 
     @property
+    def phase(self) -> Phase:
+        """
+        What is expected from the peer.
+        """
+        return self._receiving.phase
+
+    @property
     def reading(self) -> bool:
         """
         Whether more should be read from the stream.
         """
-        return self._ingesting is None and self._incoming.empty and self._local is not None
+        return self._ingesting is None and self._receiving.empty and self._local is not None
 
     @property
     def expecting(self) -> bool:
         """
         Whether the peer has to send something, or end its catch-up.
         """
-        return self.phase < Phase.LIVE and not self._received.done
+        return self.phase < Phase.LIVE and not self._receiving.done
+
+    @property
+    def begun(self) -> bool:
+        """
+        Whether the peer has sent its C{Have}.
+        """
+        return self._receiving.remote is not None
 
     @property
     def catching_up(self) -> bool:
@@ -224,8 +165,7 @@ class Session:
         """
         How many received bytes are held, C{Have} and the batch in the store included.
         """
-        size = self._incoming.held + (0 if self._ingesting is None else self._ingesting.size)
-        return size + (0 if self._remote is None else self._remote.size)
+        return self._receiving.held + (0 if self._ingesting is None else self._ingesting.size)
 
     @property
     def behind(self) -> int:
@@ -247,7 +187,7 @@ class Session:
         What went over it so far.
         """
         sent = Sent() if self._sender is None else self._sender.sent
-        received = self._received
+        received = self._receiving
         return SyncMetrics(
             outgoing_operations=sent.total_operations,
             outgoing_bytes=sent.total_bytes,
@@ -265,7 +205,7 @@ class Session:
 
     # Inputs.
 
-    def handle(self, event: Input, now: float) -> list[Output]:
+    def handle(self, event: fx.Input, now: float) -> list[fx.Output]:
         """
         @param now: Of a clock that only goes forward, in seconds.
 
@@ -274,7 +214,7 @@ class Session:
         if self.phase is Phase.OVER:
             return []
         self._now = now
-        outputs: list[Output] = []
+        outputs: list[fx.Output] = []
         self._outputs = outputs
         try:
             self._dispatch(event)
@@ -282,53 +222,63 @@ class Session:
             self._fail(str(error), to_blame=True)
         return outputs
 
-    def _dispatch(self, event: Input) -> None:
+    def stop(self) -> None:
+        """
+        It is over, whatever the machine thinks.
+        """
+        if self.phase is not Phase.OVER:
+            self._over()
+
+    def _dispatch(self, event: fx.Input) -> None:
         match event:
-            case FramesReceived(payloads):
-                self._incoming.put(payloads)
+            case fx.FramesReceived(payloads):
+                self._receiving.put(payloads)
                 self._read()
-            case IngestFinished(ingested):
+            case fx.IngestFinished(ingested):
                 self._on_ingested(ingested)
-            case OperationsStored(operations):
+            case fx.OperationsStored(operations):
                 self._outputs += self._live.stored(operations, self._now)
-            case LogPageLoaded(log_page):
+            case fx.LogPageLoaded(log_page):
                 self._on_sender(lambda sender: sender.page_loaded(log_page, self._now))
                 self._tell_progress()
-            case StoredPageLoaded(page):
+            case fx.StoredPageLoaded(page):
                 self._outputs += self._live.page_loaded(page, self._now)
-            case WritingPaused():
+            case fx.WritingPaused():
                 self._paused = True
                 self._live.writing_paused()
                 if self._sender is not None:
                     self._sender.writing_paused()
-            case WritingResumed():
+            case fx.WritingResumed():
                 self._paused = False
                 self._on_sender(lambda sender: sender.writing_resumed())
                 self._outputs += self._live.writing_resumed(self._now)
-            case TurnCame():
+            case fx.TurnCame():
                 self._outputs += self._live.go_on(self._now)
-            case Started():
-                self._outputs.append(LoadHeights())
-            case HeightsLoaded(heights):
+            case fx.Started():
+                self._outputs.append(fx.LoadHeights())
+            case fx.HeightsLoaded(heights):
                 self._on_heights(heights)
-            case PeerRecognised(pacing):
+            case fx.PeerRecognised(pacing):
                 self._recognised = True
                 self._pacing = pacing
                 self._begin_sending()
                 self._read()
-            case RangeSizeLoaded(operations=count, size=size):
+            case fx.RangeSizeLoaded(operations=count, size=size):
                 self._on_sender(lambda sender: sender.size_loaded(count, size))
                 self._tell_started()
-            case EndOfStream() | ConnectionClosed():
+            case fx.EndOfStream() | fx.ConnectionClosed():
                 self._ending = event
                 self._read()
-            case GarbageReceived(reason):
+            case fx.GarbageReceived(reason):
                 self._fail(reason, to_blame=True)
-            case StoreFailed(reason):
+            case fx.StoreFailed(reason):
                 self._fail(reason, to_blame=False)
-            case CloseRequested():
+            case fx.CloseRequested():
                 self._on_close_requested()
-            case TimerExpired(timer):
+            case fx.Abandoned():
+                self._over()
+                self._outputs.append(fx.Abort("Another session is enough.", to_blame=False))
+            case fx.TimerExpired(timer):
                 self._on_timer(timer)
             case _:
                 assert_never(event)
@@ -338,25 +288,24 @@ class Session:
     def _on_heights(self, heights: Heights) -> None:
         self._local = heights.heights
         self._live.feed.begin(heights.newest)
-        self._outputs.append(Send([encode_have(heights.heights, self._log_ids)]))
+        self._outputs.append(fx.Send([encode_have(heights.heights, self._log_ids)]))
         self._read()
 
     def _begin_sending(self) -> None:
         """
         Both heights are known, and who the peer is.
         """
-        if self._remote is None or self._local is None or not self._recognised or self._sender is not None:
+        remote = self._receiving.remote
+        if remote is None or self._local is None or not self._recognised or self._sender is not None:
             return
         # Where the peer lists no log of an author that we have none of either, there is nothing to send.
-        ranges: LogRanges = {
-            author: logs for author, logs in compare(self._local, self._remote.heights).items() if logs
-        }
+        ranges: LogRanges = {author: logs for author, logs in compare(self._local, remote.heights).items() if logs}
         pacing = self._pacing
-        self._live.feed.have_received(self._remote, ranges if pacing is None else None, pacing)
+        self._live.feed.have_received(remote, ranges if pacing is None else None, pacing)
         if pacing is None:
             self._sender = CatchUp(ranges)
         else:
-            said = pacing.have_received(self._remote, self._now)
+            said = pacing.have_received(remote, self._now)
             if said is not None:
                 self._notify_failure(said)
             self._sender = ChunkCatchUp(self.number, ranges, pacing)
@@ -366,7 +315,7 @@ class Session:
         self._on_sender(lambda sender: sender.begin(self._now))
         self._tell_started()
 
-    def _on_sender(self, act: Callable[[CatchUpSender], list[Output]]) -> None:
+    def _on_sender(self, act: Callable[[CatchUpSender], list[fx.Output]]) -> None:
         if self._sender is not None:
             self._outputs += act(self._sender)
             self._maybe_finish_catch_up()
@@ -377,14 +326,14 @@ class Session:
             return
         self._started_told = True
         self._outputs.append(
-            Notify(
+            fx.Notify(
                 SyncStarted(
                     node_id=self.node_id,
                     session=self.number,
                     outgoing_operations=sender.sent.total_operations,
                     outgoing_bytes=sender.sent.total_bytes,
-                    incoming_operations=self._received.total_operations,
-                    incoming_bytes=self._received.total_bytes,
+                    incoming_operations=self._receiving.total_operations,
+                    incoming_bytes=self._receiving.total_bytes,
                 )
             )
         )
@@ -393,7 +342,9 @@ class Session:
     def _tell_progress(self) -> None:
         if self.phase is Phase.OPERATIONS and self._now - self._progress_at >= PROGRESS_EVENT_INTERVAL:
             self._progress_at = self._now
-            self._outputs.append(Notify(SyncProgress(node_id=self.node_id, session=self.number, metrics=self.metrics)))
+            self._outputs.append(
+                fx.Notify(SyncProgress(node_id=self.node_id, session=self.number, metrics=self.metrics))
+            )
 
     # Reading.
 
@@ -401,80 +352,36 @@ class Session:
         """
         Look at what came in until a batch goes to the store.
         """
-        if self._local is None:
-            return
-        while self._ingesting is None and self.phase is not Phase.OVER and not self._incoming.empty:
-            kind = LIVE_OPERATION if self.phase is Phase.LIVE else CATCH_UP_OPERATION
-            batch = self._incoming.take_batch(kind) if self.phase >= Phase.OPERATIONS else None
-            if batch is not None and batch.size:
-                self._on_operations(batch)
-                continue
-            payload = self._incoming.take()
-            if isinstance(payload, OversizedFrame):
-                self._on_oversized(payload, kind)
-            else:
-                self._on_message(payload)
-        if self._ending is not None and self._ingesting is None and self.phase is not Phase.OVER:
-            self._on_end(self._ending)
+        while self._local is not None and self._ingesting is None and self.phase is not Phase.OVER:
+            step = self._receiving.next(self._local)
+            match step:
+                case Batch():
+                    self._on_operations(step)
+                case Moment.HAVE:
+                    self._begin_sending()
+                case Moment.ANNOUNCED:
+                    self._tell_started()
+                    self._maybe_finish_catch_up()
+                case Moment.DONE:
+                    self._maybe_finish_catch_up()
+                case Moment.CLOSE:
+                    self._finish()
+                case Refusal():
+                    self._outputs.append(fx.Refuse(step))
+                case None:
+                    if self._ending is not None:
+                        self._on_end(self._ending)
+                    return
+                case _:
+                    assert_never(step)
 
     def _on_operations(self, batch: Batch) -> None:
-        received = self._received
         live = self.phase is Phase.LIVE
-        if live:
-            received.live_operations += len(batch.operations)
-            received.live_size += batch.size
-            if self._pacing is not None:
-                self._pacing.echo_received(self._now)
-        elif received.done:
-            raise DecodeError("An operation after Done.")
-        else:
-            received.operations += len(batch.operations)
-            received.size += batch.size
-        if batch.operations:
-            self._ingesting = batch
-            self._live.withhold()
-            self._outputs.append(Ingest(batch.operations, live))
-
-    def _on_oversized(self, frame: OversizedFrame, kind: bytes) -> None:
-        if self.phase < Phase.OPERATIONS or (self.phase is Phase.OPERATIONS and self._received.done):
-            raise DecodeError(f"A message of {frame.length} bytes at the wrong moment.")
-        header = read_oversized(frame, kind)
-        self._incoming.leave_out(header)
-        reason = "An operation is too large. Its log is left out for this session."
-        refusal = Refusal(reason=reason, fatal=False, author=header.verifying_key, seq_num=header.seq_num)
-        self._outputs.append(Refuse(refusal))
-
-    def _on_message(self, payload: bytes) -> None:
-        if self.phase is Phase.HAVE and is_have(payload):
-            assert self._local is not None
-            self._remote = RemoteHeights(payload, self._log_ids, self._local)
-            self.phase = Phase.ANNOUNCEMENT
-            self._begin_sending()
-            return
-        message = decode_message(payload, self._log_ids)
-        match self.phase, message:
-            case Phase.ANNOUNCEMENT, PreSync(total_operations, total_bytes):
-                self._received.total_operations = total_operations
-                self._received.total_bytes = total_bytes
-                self._on_announced()
-            case Phase.ANNOUNCEMENT, Done():
-                self._received.done = True
-                self._on_announced()
-            case Phase.OPERATIONS, Done() if not self._received.done:
-                self._received.done = True
-                self._maybe_finish_catch_up()
-            case ((Phase.OPERATIONS | Phase.LIVE), Done()) if not self._received.surplus_done:
-                # A Rust node may send two (sync.md 6.5).
-                self._received.surplus_done = True
-            case Phase.LIVE, Close():
-                self._finish()
-            case _:
-                raise DecodeError(f"An unexpected {_name(message)} {_MOMENTS[self.phase]}.")
-
-    def _on_announced(self) -> None:
-        self.phase = Phase.OPERATIONS
-        self._tell_started()
-        self._maybe_finish_catch_up()
+        if live and self._pacing is not None:
+            self._pacing.echo_received(self._now)
+        self._ingesting = batch
+        self._live.withhold()
+        self._outputs.append(fx.Ingest(batch.operations, live))
 
     def _on_ingested(self, ingested: Ingested) -> None:
         batch, self._ingesting = self._ingesting, None
@@ -484,7 +391,7 @@ class Session:
             self._fail(fatal.reason, to_blame=True)
             return
         self._note_origin(batch.operations, ingested)
-        self._outputs += [Refuse(refusal) for refusal in ingested.refused]
+        self._outputs += [fx.Refuse(refusal) for refusal in ingested.refused]
         for fork in ingested.forks:
             event = ForkSeen(
                 author=fork.author,
@@ -493,9 +400,9 @@ class Session:
                 kept=fork.kept,
                 refused=fork.refused,
             )
-            self._outputs.append(Notify(event))
+            self._outputs.append(fx.Notify(event))
         if ingested.gaps:
-            self._outputs.append(GapsFound(ingested.gaps))
+            self._outputs.append(fx.GapsFound(ingested.gaps))
         self._tell_progress()
         self._outputs += self._live.release(self._now)
         self._read()
@@ -534,15 +441,15 @@ class Session:
 
     def _maybe_finish_catch_up(self) -> None:
         sender = self._sender
-        if self.phase is not Phase.OPERATIONS or not self._received.done or sender is None or not sender.sent.done:
+        if self.phase is not Phase.OPERATIONS or not self._receiving.done or sender is None or not sender.sent.done:
             return
         self._tell_started()
-        self._outputs.append(Notify(SyncFinished(node_id=self.node_id, session=self.number, metrics=self.metrics)))
+        self._outputs.append(fx.Notify(SyncFinished(node_id=self.node_id, session=self.number, metrics=self.metrics)))
         if self._purpose is Purpose.CATCH_UP:
             self._finish()
             return
-        self.phase = Phase.LIVE
-        self._outputs.append(Notify(LiveStarted(self.node_id, self.number)))
+        self._receiving.phase = Phase.LIVE
+        self._outputs.append(fx.Notify(LiveStarted(self.node_id, self.number)))
         if self._pacing is not None:
             self._settle(self._pacing, sender.complete)
         if self._purpose is Purpose.SHORT:
@@ -555,7 +462,7 @@ class Session:
             self._purpose = Purpose.SHORT
         elif settlement is Settlement.HEAL:
             self._healing_since = self._now
-            self._outputs.append(Schedule(ECHO_SILENCE, Timer.ECHO))
+            self._outputs.append(fx.Schedule(ECHO_SILENCE, fx.Timer.ECHO))
 
     # The end.
 
@@ -566,16 +473,16 @@ class Session:
         if self._closing:
             return
         self._closing = True
-        self._outputs.append(Schedule(CLOSE_GRACE, Timer.CLOSE_GRACE))
+        self._outputs.append(fx.Schedule(CLOSE_GRACE, fx.Timer.CLOSE_GRACE))
         self._outputs += self._live.close(self._now, drain=self._purpose is Purpose.LIVE)
 
-    def _on_timer(self, timer: Timer) -> None:
+    def _on_timer(self, timer: fx.Timer) -> None:
         match timer:
-            case Timer.CLOSE_GRACE if self._live.close_sent:
+            case fx.Timer.CLOSE_GRACE if self._live.close_sent:
                 self._finish()
-            case Timer.CLOSE_GRACE:
+            case fx.Timer.CLOSE_GRACE:
                 self._fail("It did not end in time after it was closed here.", to_blame=False)
-            case Timer.ECHO:
+            case fx.Timer.ECHO:
                 self._on_silence()
             case _:
                 assert_never(timer)
@@ -585,19 +492,19 @@ class Session:
             return
         left = self._pacing.silent_in(self._healing_since, self._now)
         if left > 0:
-            self._outputs.append(Schedule(left, Timer.ECHO))
+            self._outputs.append(fx.Schedule(left, fx.Timer.ECHO))
             return
         self._pacing.session_healed()
         self._purpose = Purpose.SHORT
         self._on_close_requested()
 
-    def _on_end(self, how: EndOfStream | ConnectionClosed) -> None:
+    def _on_end(self, how: fx.EndOfStream | fx.ConnectionClosed) -> None:
         """
         After our C{Close} any end is a good one (sync.md 8).
         """
         if self._live.close_sent:
             self._finish()
-        elif isinstance(how, EndOfStream):
+        elif isinstance(how, fx.EndOfStream):
             during = "in live mode" if self.phase is Phase.LIVE else "before its Done"
             self._fail(f"The node ended the stream {during}.", to_blame=True)
         elif self.phase is Phase.HAVE:
@@ -609,31 +516,19 @@ class Session:
 
     def _finish(self) -> None:
         self._over()
-        self._outputs.append(Finish())
-        self._outputs.append(Notify(SessionEnded(node_id=self.node_id, session=self.number, metrics=self.metrics)))
+        self._outputs.append(fx.Finish())
+        self._outputs.append(fx.Notify(SessionEnded(node_id=self.node_id, session=self.number, metrics=self.metrics)))
 
     def _fail(self, reason: str, *, to_blame: bool) -> None:
         self._over()
-        self._outputs.append(Abort(reason, to_blame))
+        self._outputs.append(fx.Abort(reason, to_blame))
         self._notify_failure(reason)
 
     def _notify_failure(self, reason: str) -> None:
-        self._outputs.append(Notify(SyncFailed(node_id=self.node_id, session=self.number, reason=reason)))
+        self._outputs.append(fx.Notify(SyncFailed(node_id=self.node_id, session=self.number, reason=reason)))
 
     def _over(self) -> None:
-        self.phase = Phase.OVER
+        self._receiving.phase = Phase.OVER
         self._turn.give_back(self.number)
         if self._pacing is not None:
             self._pacing.session_ended(self.number, self._now)
-
-
-_MOMENTS = {
-    Phase.HAVE: "instead of Have",
-    Phase.ANNOUNCEMENT: "instead of PreSync or Done",
-    Phase.OPERATIONS: "during catch-up",
-    Phase.LIVE: "in live mode",
-}
-
-
-def _name(message: TopicLogSyncMessage) -> str:
-    return type(message).__name__

@@ -20,7 +20,7 @@ from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.interfaces import IConnection
 from p2panda_tw.sync import effects as fx
 from p2panda_tw.sync.budget import HeldBytes
-from p2panda_tw.sync.events import LiveStarted, OperationRefused, SyncEvent, SyncFailed, SyncFinished
+from p2panda_tw.sync.events import OperationRefused, SyncEvent, SyncFailed, SyncFinished
 from p2panda_tw.sync.gaps import OpenGaps
 from p2panda_tw.sync.link import Link
 from p2panda_tw.sync.messages import LogIds
@@ -219,7 +219,7 @@ class TopicSync:
         """
         Say so, once until it was reached.
         """
-        if self._around.once.is_news(link.node_id, reason):
+        if not link.runners and self._around.once.is_news(link.node_id, reason):
             self._log.info("{node_id} cannot be reached: {reason}", node_id=link.node_id, reason=reason)
             self.notify(SyncFailed(node_id=link.node_id, session=None, reason=reason))
 
@@ -251,7 +251,10 @@ class TopicSync:
         """
         link = self.link(connection.node_id)
         runner = self._run(link, connection, False, Purpose.LIVE)
-        self._recognised(link, runner, self._around.recognise(connection))
+        ours = self._around.recognise(connection)
+        self._recognised(link, runner, ours)
+        if ours is True:
+            link.resolve_crossing()
         return runner
 
     def _run(self, link: Link, connection: IConnection, initiated: bool, purpose: Purpose) -> SessionRunner:
@@ -289,7 +292,9 @@ class TopicSync:
             ours.addErrback(lambda _: False)
             ours.addCallback(lambda answer: self._recognised(link, runner, bool(answer)))
             return
-        if not ours and link.pacing is None:
+        if ours:
+            link.pacing = None
+        elif link.pacing is None:
             link.pacing = Pacing()
         runner.feed(fx.PeerRecognised(None if ours else link.pacing))
 
@@ -297,14 +302,13 @@ class TopicSync:
         """
         There is news for the application.
         """
-        if isinstance(event, SyncFinished):
-            link = self.links.get(runner.session.node_id)
-            if link is not None:
-                if link.last_failure is not None:
-                    self._around.once.forget(link.node_id, link.last_failure)
-                link.succeeded()
-        if isinstance(event, LiveStarted):
-            self._log.debug("Live with {node_id}.", node_id=event.node_id)
+        link = self.links.get(runner.session.node_id)
+        if isinstance(event, SyncFinished) and link is not None:
+            if link.last_failure is not None:
+                self._around.once.forget(link.node_id, link.last_failure)
+            link.succeeded()
+        if isinstance(event, SyncFailed) and link is not None and link.is_needless(runner):
+            return
         self.notify(event)
 
     def session_refused(self, runner: SessionRunner, refusal: Refusal) -> None:
@@ -352,6 +356,6 @@ class TopicSync:
         self._around.runner_over(runner)
         link = self.links.get(node_id)
         if link is not None:
-            if reason is not None:
+            if reason is not None and not link.is_needless(runner):
                 link.last_failure = reason
             link.remove(runner, failed=reason is not None, to_blame=to_blame)

@@ -20,7 +20,8 @@ from p2panda_tw.sync.feed import LiveTurn
 from p2panda_tw.sync.limits import MAX_FRAME, MAX_PAYLOAD
 from p2panda_tw.sync.messages import LogIds
 from p2panda_tw.sync.pacing import Pacing
-from p2panda_tw.sync.session import Phase, Purpose, Session
+from p2panda_tw.sync.receiving import Phase
+from p2panda_tw.sync.session import Purpose, Session
 from p2panda_tw.wire.frames import FrameDecoder
 from tests.sync.logs import key
 

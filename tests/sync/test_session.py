@@ -24,7 +24,8 @@ from p2panda_tw.sync.messages import (
     encode_operations,
     encode_pre_sync,
 )
-from p2panda_tw.sync.session import Phase, Purpose
+from p2panda_tw.sync.receiving import Phase
+from p2panda_tw.sync.session import Purpose
 from p2panda_tw.wire.frames import OversizedFrame, encode_frame
 from p2panda_tw.wire.postcard import varint
 from tests.sync.bench import Bench, join

@@ -42,7 +42,8 @@ from p2panda_tw.sync.messages import (
     encode_operations,
     encode_pre_sync,
 )
-from p2panda_tw.sync.session import Phase, Purpose
+from p2panda_tw.sync.receiving import Phase
+from p2panda_tw.sync.session import Purpose
 from p2panda_tw.sync.topic_handshake import accept, initiate
 from tests.sync.bench import Bench
 from tests.sync.handshakes import drive
