@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["IConnection", "IEndpoint", "INodeTransport", "IStream"]
 
 
-class IStream(ITransport, IConsumer, IPushProducer):
+class IStream(ITransport, IConsumer, IPushProducer, Interface):
     """
     What a protocol on a stream finds as its C{transport}; L{IConnection} tells how it behaves.
     """

@@ -22,6 +22,8 @@ from p2panda_tw.cli.topic import topic
 
 __all__ = ["invoke", "p2panda"]
 
+__docformat__ = "plaintext"  # the docstring of a command is its help
+
 
 class _InOrder(click.Group):
     """

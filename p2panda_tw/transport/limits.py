@@ -181,9 +181,9 @@ class ConnectionLimits:
 
     def begin(self, host: str | None) -> str | None:
         """
-        A connection begins: from a network address, or from us (L{None}; that is counted, never refused).
+        A connection begins: from a network address, or from us (C{None}; that is counted, never refused).
 
-        @return: Why it is refused, as a sentence; L{None} if it is counted from now on, until L{finish} or L{fail}.
+        @return: Why it is refused, as a sentence; C{None} if it is counted from now on, until L{finish} or L{fail}.
         """
         if host is not None:
             if self.total >= self._max_total:
@@ -199,7 +199,7 @@ class ConnectionLimits:
         """
         The handshake is done and the other node known.
 
-        @return: Why the connection is refused; L{None} if it counts for C{node_id}, until L{leave}.
+        @return: Why the connection is refused; C{None} if it counts for C{node_id}, until L{leave}.
         """
         self._shake_off(host)
         count = self._by_node.get(node_id, 0)

@@ -426,7 +426,7 @@ class Mux:
 
     def _accept(self, stream_id: int, events: list[Event]) -> MuxStream | None:
         """
-        @return: The new stream, or L{None} if there are too many.
+        @return: The new stream, or C{None} if there are too many.
         """
         if stream_id & 1 != self._peer_parity or stream_id <= self._last_peer_id:
             raise _Violation("wrong stream number", "A stream was opened with a number that is not its turn.")
@@ -443,7 +443,7 @@ class Mux:
 
     def _find(self, stream_id: int) -> MuxStream | None:
         """
-        @return: The stream, or L{None} if it is gone.
+        @return: The stream, or C{None} if it is gone.
         """
         stream = self.streams.get(stream_id)
         if stream is None:

@@ -110,7 +110,7 @@ class StreamReset(NamedTuple):
     """
     The stream is over at once.
 
-    @ivar limit: The limit that it exceeded, as a sentence; L{None} when the other side has reset it.
+    @ivar limit: The limit that it exceeded, as a sentence; C{None} when the other side has reset it.
     """
 
     stream: MuxStream

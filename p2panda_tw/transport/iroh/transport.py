@@ -55,7 +55,7 @@ class IrohTransport:
 
         @param bind: C{ip:port}, one of each kind of IP address at most; port 0 takes a free one.
 
-        @param relays: URL and token (or L{None}) of each relay to use. iroh picks one as ours.
+        @param relays: URL and token (or C{None}) of each relay to use. iroh picks one as ours.
 
         @param limits: Counts connections; may be shared with other transports.
 
