@@ -97,9 +97,21 @@ def control_site(commands: Commands) -> Site:
     """
     @return: What is served on the socket.
     """
-    site = Site(_Api(commands))
-    site.noisy = False
-    return site
+    return _QuietSite(_Api(commands))
+
+
+class _QuietSite(Site):
+    """
+    Writes nothing to the log of the node for every command.
+    """
+
+    noisy = False
+
+    @override
+    def log(self, request: Request) -> None:
+        """
+        Unlike the base class, which logs each request.
+        """
 
 
 class _Api(Resource):

@@ -195,6 +195,14 @@ class Session(Protocol):
             deadline.cancel()
 
 
+class _Unused(Factory):
+    """
+    The base class of L{TlsFactory} wants a factory to wrap, and starts and stops it.
+    """
+
+    noisy = False
+
+
 class TlsFactory(TLSMemoryBIOFactory):
     """
     Makes sessions with their TLS layer.
@@ -214,7 +222,7 @@ class TlsFactory(TLSMemoryBIOFactory):
         @param creator: Makes the OpenSSL connections.
         @param make_session: Called with the other side's network address; L{None} closes the connection.
         """
-        super().__init__(creator, dialler, cast(IProtocolFactory, Factory()), clock)  # type: ignore[arg-type]  # untyped zope
+        super().__init__(creator, dialler, cast(IProtocolFactory, _Unused()), clock)  # type: ignore[arg-type]  # untyped zope
         self._make_session = make_session
 
     @override
