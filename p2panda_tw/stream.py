@@ -43,6 +43,14 @@ class Stream:
         self._readers: dict[Subscription | EventReader, None] = {}
         self._closed = False
 
+    def opened(self) -> Deferred[None]:
+        """
+        @return: Fires when the topic is open. Fails when the node cannot start, or the topic is stored in another form.
+            Nobody needs to wait for this: everything else on a stream does so by itself.
+        """
+        self._must_be_open()
+        return self._access.ready()
+
     def publish(self, value: Any) -> Deferred[Operation]:
         """
         Sign a value and store it; other nodes get it as soon as they are connected.

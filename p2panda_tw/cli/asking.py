@@ -14,8 +14,8 @@ from p2panda_tw.cli.running import NotRunning, RunningNode
 from p2panda_tw.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from p2panda_tw.config import Config
     from p2panda_tw.commands import Commands
+    from p2panda_tw.config import Config
 
 __all__ = ["Answers", "ask", "with_answers"]
 

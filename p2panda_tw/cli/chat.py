@@ -78,7 +78,7 @@ def chat(
 
     In a terminal, /help lists what can be typed besides messages. In a pipe, every line of standard input that is not
     empty is published, messages are printed to standard output and everything else to standard error; at the end of the
-    input the command waits up to 5 s until everything is sent.
+    input the command waits up to 5 s until everything is sent to the nodes that can be reached.
     """
     if ticket is not None and new:
         raise click.UsageError("--new begins a topic of its own, a TICKET joins one that exists: give one of them.")
@@ -252,5 +252,5 @@ async def _read_pipe(reactor: Any, conversation: Conversation, wish: _Wish) -> i
     async for lines in InputLines(reactor, first=wish.rest):
         if texts := [text for line in lines if (text := line.rstrip(b"\r").decode("utf-8", "replace")).strip()]:
             complete = await conversation.publish(texts) and complete
-    await conversation.finish(FINISH_TIMEOUT, expect_peer=wish.ticket is not None)
+    await conversation.finish(FINISH_TIMEOUT)
     return 0 if complete else 1

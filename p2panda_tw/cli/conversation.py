@@ -6,7 +6,7 @@ A chat about one topic: what comes in goes to a view, what the person types is p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -30,6 +30,11 @@ __all__ = ["NICKNAME", "Conversation", "View"]
 NICKNAME: Final = "chat.nickname"
 """
 The setting that keeps the nickname.
+"""
+
+PATIENCE: Final = 1.0
+"""
+Seconds that a message may take to be stored before the person may type the next one.
 """
 
 _CURSOR: Final = "chat"
@@ -86,7 +91,7 @@ class Conversation:
         self._ticket_line = ticket_line
         self._ending = "\n" if stream.form is Form.CHAT else ""
         self._seen = 0
-        self._running: list[Deferred[None]] = []
+        self._running: list[Deferred[object]] = []
         self._waiting: list[Deferred[None]] = []
 
     async def open(self, nickname: str | None) -> None:
@@ -94,6 +99,7 @@ class Conversation:
         Show the old messages, begin to show what comes in, and tell the others our name if they do not know it.
         """
         self._run(self._hear())
+        await self._stream.opened()
         await self._show_history()
         self._run(self._follow())
         if nickname and self.transcript.names.chosen(self._node.node_id) != nickname:
@@ -122,7 +128,7 @@ class Conversation:
         if not text.strip():
             return True
         if not text.startswith("/") or text.startswith("//"):
-            await self.publish([text.removeprefix("/") if text.startswith("//") else text])
+            await self._publish_patiently(text.removeprefix("/") if text.startswith("//") else text)
             return True
         command, _, argument = text.strip().partition(" ")
         match command:
@@ -161,18 +167,37 @@ class Conversation:
                 await self._node.set_setting(NICKNAME, name)
         return True
 
-    async def finish(self, timeout: float, *, expect_peer: bool) -> None:
+    async def _publish_patiently(self, text: str) -> None:
         """
-        Wait until the others have what we wrote, and we have what they had; but not for ever.
+        Publish one message. If that takes long, as after a restored store, let the person go on.
+        """
+        is_done = False
+
+        async def publish() -> None:
+            nonlocal is_done
+            await self.publish([text])
+            is_done = True
+            self._wake()
+
+        self._run(publish())
+        await self._until(lambda: is_done, self._node.reactor.seconds() + PATIENCE)
+        if not is_done:
+            self._view.notice("This message could not be stored yet, it waits.")
+
+    async def finish(self, timeout: float) -> None:
+        """
+        Wait until the others have what we wrote, and we have what they had; but not for ever, and not for nodes that
+        cannot be reached.
 
         @param timeout: Seconds.
-        @param expect_peer: Somebody is to be connected first.
         """
         clock = self._node.reactor
         deadline = clock.seconds() + timeout
 
         def settled() -> bool:
-            return not self.presence.is_catching_up and (bool(self.presence.connected) or not expect_peer)
+            peers = self._node.peer_states(self._stream.topic)
+            is_reached = bool(self.presence.connected) or all(peer.last_failure for peer in peers)
+            return is_reached and not self.presence.is_catching_up
 
         await self._until(settled, deadline)
         await self._node.flushed(self._stream.topic, max(0.0, deadline - clock.seconds()))
@@ -222,7 +247,7 @@ class Conversation:
 
     async def _rename(self, argument: str) -> None:
         if name := harmless_name(argument):
-            await self.publish([NICK + name])
+            await self._publish_patiently(NICK + name)
         else:
             self._tell(["Say which name: /nick NAME"])
 
@@ -243,8 +268,8 @@ class Conversation:
 
     # Waiting
 
-    def _run(self, coroutine: Any) -> None:
-        running: Deferred[None] = Deferred.fromCoroutine(coroutine)
+    def _run(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        running: Deferred[object] = Deferred.fromCoroutine(coroutine)
         self._running.append(running)
         running.addErrback(self._failed)
 

@@ -17,9 +17,9 @@ from p2panda_tw.cli.plain_view import plain
 from p2panda_tw.cli.transcript import Entry, NewDay
 from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.core.topic import Form, Topic
-from p2panda_tw.errors import StoreFull
+from p2panda_tw.errors import LogNotConfirmed, StoreFull
 from p2panda_tw.subscription import Start
-from p2panda_tw.sync.events import LiveStarted, SyncFinished, SyncMetrics, SyncStarted
+from p2panda_tw.sync.events import LiveStarted, SyncFailed, SyncFinished, SyncMetrics, SyncStarted
 
 ANN = SigningKey(bytes(31) + b"\1").verifying_key
 BOB = SigningKey(bytes(31) + b"\2").verifying_key
@@ -31,6 +31,11 @@ class Message:
     author: Any = BOB
     timestamp: int | None = None
     arrival: int = 0
+
+
+@dataclass
+class Peer:
+    last_failure: str | None = None
 
 
 class MemoryStream:
@@ -45,9 +50,15 @@ class MemoryStream:
         self.news: DeferredQueue[Message] = DeferredQueue()
         self.happened: DeferredQueue[object] = DeferredQueue()
         self.is_full = False
+        self.waits: Deferred[None] | None = None
         self.cursor = 0
 
+    def opened(self) -> Deferred[None]:
+        return succeed(None)
+
     def publish(self, value: Any) -> Deferred[Any]:
+        if self.waits is not None:
+            return self.waits
         if self.is_full:
             return fail(StoreFull("The disk is full."))
         self.receive(value, ANN)
@@ -85,6 +96,10 @@ class MemoryNode:
         self.settings: dict[str, str] = {}
         self.sent: Deferred[bool] = succeed(True)
         self.flush_timeouts: list[float] = []
+        self.peers: list[Peer] = []
+
+    def peer_states(self, topic: Topic) -> list[Peer]:
+        return self.peers
 
     def set_setting(self, key: str, value: str) -> Deferred[None]:
         self.settings[key] = value
@@ -248,6 +263,21 @@ class ConversationTests(ConversationTestCase):
         self.say("hello")
         self.assertEqual(self.view.take(), [f"{ANN.hex()[:8]}: hello"])
 
+    def test_slow_store(self) -> None:
+        """
+        Nobody is kept from typing by a message that has to wait.
+        """
+        self.open()
+        self.stream.waits = waits = Deferred()
+        saying = Deferred.fromCoroutine(self.conversation.say("hello"))
+        self.node.reactor.advance(0.9)
+        self.assertNoResult(saying)
+        self.node.reactor.advance(0.2)
+        self.assertTrue(self.successResultOf(saying))
+        self.assertEqual(self.view.take(), ["* This message could not be stored yet, it waits."])
+        waits.errback(LogNotConfirmed("Nobody has told how far our log goes."))
+        self.assertEqual(self.view.take(), ["* Not sent: Nobody has told how far our log goes."])
+
     def test_chat_form(self) -> None:
         """
         Messages for upstream's chat end with a newline.
@@ -263,23 +293,38 @@ class FinishTests(ConversationTestCase):
     At the end of the input a chat waits until the others have everything.
     """
 
-    def finish(self, *, expect_peer: bool) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.conversation.finish(5.0, expect_peer=expect_peer))
+    def finish(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.conversation.finish(5.0))
 
     def test_alone(self) -> None:
         """
-        Nobody is waited for if nobody is expected.
+        Nobody is waited for if nobody is known.
         """
         self.open()
-        self.successResultOf(self.finish(expect_peer=False))
+        self.successResultOf(self.finish())
+
+    def test_unreachable(self) -> None:
+        """
+        Who cannot be reached is waited for no longer than until that is clear.
+        """
+        self.open()
+        peer = Peer()
+        self.node.peers.append(peer)
+        finishing = self.finish()
+        self.node.reactor.advance(1)
+        self.assertNoResult(finishing)
+        peer.last_failure = "Nothing listens there."
+        self.stream.happened.put(SyncFailed(node_id=BOB, session=None, reason="Nothing listens there."))
+        self.successResultOf(finishing)
 
     def test_expected_peer(self) -> None:
         """
-        Who was invited by a ticket is waited for, then what they send, then what we send.
+        Who is known is waited for, then what they send, then what we send.
         """
         self.open()
+        self.node.peers.append(Peer())
         self.node.sent = sent = Deferred()
-        finishing = self.finish(expect_peer=True)
+        finishing = self.finish()
         self.node.reactor.advance(1)
         self.stream.happened.put(
             SyncStarted(
@@ -301,7 +346,8 @@ class FinishTests(ConversationTestCase):
         After five seconds it is enough.
         """
         self.open()
-        finishing = self.finish(expect_peer=True)
+        self.node.peers.append(Peer())
+        finishing = self.finish()
         self.node.reactor.advance(4.9)
         self.assertNoResult(finishing)
         self.node.reactor.advance(0.2)
