@@ -35,9 +35,11 @@ from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.header_error import (
     MAX_HEADER_DEPTH,
     MAX_HEADER_LENGTH,
+    MAX_HEADER_SIZE,
     MAX_PAYLOAD_SIZE,
     VERSION,
     HeaderError,
+    HeaderTooLong,
     InvalidSignature,
     why_not_a_header,
 )
@@ -50,10 +52,12 @@ from p2panda_tw.wire.cbor_check import CborError, check_item
 __all__ = [
     "MAX_HEADER_DEPTH",
     "MAX_HEADER_LENGTH",
+    "MAX_HEADER_SIZE",
     "MAX_PAYLOAD_SIZE",
     "VERSION",
     "Header",
     "HeaderError",
+    "HeaderTooLong",
     "InvalidSignature",
     "build_header",
     "decode_header",
@@ -121,8 +125,11 @@ def decode_header(raw: bytes, *, verify: bool = True) -> Header:
     @param verify: Check the signature. It was checked before for what our own store holds.
 
     @raise DecodeError: It is not a header by the strict rules; L{CborError} or L{HeaderError} with a C{kind}.
+    @raise HeaderTooLong: It has more than L{MAX_HEADER_SIZE} bytes.
     @raise InvalidSignature: It is a header with a wrong signature.
     """
+    if len(raw) > MAX_HEADER_SIZE:
+        raise HeaderTooLong
     header = _by_offsets(raw)
     if header is None:
         raise why_not_a_header(raw)
@@ -239,6 +246,8 @@ def build_header(
     rest = b"".join(fields)
     signature = signing_key.sign(bytes((0x82 + len(fields),)) + key + rest)
     raw = bytes((0x83 + len(fields),)) + key + _SIGNATURE_MARK + signature + rest
+    if len(raw) > MAX_HEADER_SIZE:
+        raise LocalProtocolError(f"A header of {len(raw)} bytes is too long; at most {MAX_HEADER_SIZE} are possible.")
     return decode_header(raw, verify=False)
 
 

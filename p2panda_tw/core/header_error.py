@@ -17,9 +17,11 @@ from p2panda_tw.wire.cbor_check import CborError, check_item, read_head, skip_ta
 __all__ = [
     "MAX_HEADER_DEPTH",
     "MAX_HEADER_LENGTH",
+    "MAX_HEADER_SIZE",
     "MAX_PAYLOAD_SIZE",
     "VERSION",
     "HeaderError",
+    "HeaderTooLong",
     "InvalidSignature",
     "why_not_a_header",
 ]
@@ -39,6 +41,12 @@ MAX_HEADER_LENGTH: Final = 512
 The longest string, array or map inside a header, in bytes or elements (upstream's limit).
 """
 
+MAX_HEADER_SIZE: Final = 64 * 1024
+"""
+The longest header that is looked at, in bytes. Upstream has no such limit, but what a Node writes has 262 bytes at most,
+and 16 MiB of one-byte items would take the one who reads them ten seconds.
+"""
+
 MAX_PAYLOAD_SIZE: Final = 2**32 - 1
 """
 The longest body that a header can speak of, in bytes.
@@ -55,6 +63,15 @@ class HeaderError(DecodeError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class HeaderTooLong(HeaderError):
+    """
+    The bytes may be a header, but nobody looks. An honest node may pass on such a thing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("TooLong", f"A header is longer than {MAX_HEADER_SIZE} bytes.")
 
 
 class InvalidSignature(HeaderError):

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from p2panda_tw.core.extensions import ForeignLog, NodeExtensions, check_form
 from p2panda_tw.core.hash import Hash
-from p2panda_tw.core.header import Header, build_header, decode_header
+from p2panda_tw.core.header import Header, HeaderTooLong, build_header, decode_header
 from p2panda_tw.core.identity import SigningKey, VerifyingKey
 from p2panda_tw.core.logs import MAX_SEQ_NUM
 from p2panda_tw.core.operation import Operation, RawOperation
@@ -32,7 +32,7 @@ from p2panda_tw.core.topic import Form
 from p2panda_tw.errors import DecodeError, LocalProtocolError
 from p2panda_tw.store.gaps import Gaps, Waiting
 from p2panda_tw.store.heads import Head, Heads
-from p2panda_tw.store.limits import MAX_BODY
+from p2panda_tw.store.limits import MAX_BODY, MAX_LOGS
 from p2panda_tw.store.rows import OperationRows
 from p2panda_tw.store.topics import OpenTopic
 from p2panda_tw.store.verify import body_problem, check_signatures
@@ -139,6 +139,9 @@ class Ingest:
                 prune = check_form(header, topic.form, topic.topic)
             except ForeignLog:
                 pass  # refused once its signature is known to be right
+            except HeaderTooLong as error:
+                report.refused.append(Refusal(reason=f"{error} Its log is left out.", fatal=False))
+                continue
             except DecodeError as error:
                 report.refused.append(Refusal(reason=str(error), fatal=True))
                 break
@@ -156,7 +159,9 @@ class Ingest:
     def _append(self, topic: OpenTopic, header: Header, body: bytes | None, prune: bool, report: _Report) -> None:
         head = self._heads.get(topic, header.verifying_key)
         seq_num = header.seq_num
-        if seq_num == head.tip + 1 or (prune and seq_num > head.tip):
+        if not head.key and topic.logs >= MAX_LOGS:
+            report.refuse(header, f"A topic takes operations of at most {MAX_LOGS} authors. Further ones are left out.")
+        elif seq_num == head.tip + 1 or (prune and seq_num > head.tip):
             if seq_num and not prune and header.backlink != head.tip_id:
                 report.refuse(header, f"Operation {seq_num} does not follow the operation {head.tip} that is stored.")
                 return
@@ -196,6 +201,7 @@ class Ingest:
     def _store(self, topic: OpenTopic, head: Head, header: Header, body: bytes | None, prune: bool) -> StoredOperation:
         if not head.key:
             self._heads.begin(head, topic, header.verifying_key)
+            topic.logs += 1
             head.first = header.seq_num
         if not head.changed:
             self._heads.mark(head)

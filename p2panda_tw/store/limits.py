@@ -20,6 +20,7 @@ __all__ = [
     "HEADS",
     "LARGE_BODY",
     "MAX_BODY",
+    "MAX_LOGS",
     "OBJECT_BYTES",
     "PAGE_BYTES",
     "PAGE_HOLES",
@@ -39,6 +40,11 @@ __all__ = [
 MAX_BODY: Final = 16 * 1024 * 1024
 """
 Longest body of an operation, in bytes: a few of them must fit into memory at the same time.
+"""
+
+MAX_LOGS: Final = 50_000
+"""
+How many authors a topic takes. With a few more our C{Have} would have more than 4 MiB, and nobody would sync with us.
 """
 
 LARGE_BODY: Final = 64 * 1024

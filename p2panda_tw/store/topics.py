@@ -49,6 +49,7 @@ class OpenTopic:
     @ivar encoded_log_id: The same, CBOR.
     @ivar places: Where its arrivals begin.
     @ivar newest: The newest arrival number.
+    @ivar logs: How many logs it has.
     @ivar news: What the transaction that is under way has added.
     @ivar pruned: Logs of which it has deleted operations: author to the lowest C{seq_num} that stays.
     """
@@ -59,6 +60,7 @@ class OpenTopic:
         "is_left",
         "key",
         "log_id",
+        "logs",
         "name",
         "newest",
         "news",
@@ -67,13 +69,14 @@ class OpenTopic:
         "topic",
     )
 
-    def __init__(self, key: int, topic: Topic, form: Form, name: str, is_left: bool, newest: int) -> None:
+    def __init__(self, key: int, topic: Topic, form: Form, name: str, is_left: bool, newest: int, logs: int) -> None:
         self.key = key
         self.topic = topic
         self.form = form
         self.name = name
         self.is_left = is_left
         self.newest = newest
+        self.logs = logs
         self.log_id = form.log_id(topic)
         self.encoded_log_id = encode_log_id(self.log_id)
         self.places = key << ARRIVAL_BITS
@@ -104,11 +107,15 @@ class Topics:
         """
         Take what the database says; also after a transaction has failed.
         """
-        query = "SELECT topic_key, topic, form, name, is_left FROM topics ORDER BY topic_key"
+        query = """
+            SELECT topic_key, topic, form, name, is_left,
+                (SELECT COUNT(*) FROM logs WHERE logs.topic_key = topics.topic_key)
+            FROM topics ORDER BY topic_key
+        """
         rows = self._sql.execute(query).fetchall()
         topics = [
-            OpenTopic(key, Topic(raw), Form(form), name, bool(is_left), newest_arrival(self._connection, key))
-            for key, raw, form, name, is_left in rows
+            OpenTopic(key, Topic(raw), Form(form), name, bool(is_left), newest_arrival(self._connection, key), logs)
+            for key, raw, form, name, is_left, logs in rows
         ]
         self._open = {topic.topic: topic for topic in topics}
         self._keys = {topic.key for topic in topics}
@@ -146,7 +153,7 @@ class Topics:
             key = self._sql.execute(statement, (topic.raw, int(form), name)).lastrowid
             assert key is not None  # an INSERT sets it
             self._keys.add(key)
-            known = self._open[topic] = OpenTopic(key, topic, form, name, False, 0)
+            known = self._open[topic] = OpenTopic(key, topic, form, name, False, 0, 0)
             return known
         if known.form is not form:
             raise LocalProtocolError(
