@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_backoff -*-
+# -*- test-case-name: tests.sync.test_limits -*-
 """
 How long to wait before a peer is dialled again: exponential back-off with full jitter, so that nodes that lost each
 other at the same moment do not come back at the same moment (row 12 of sync.md 17; upstream always waits 5 s).

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_budget -*-
+# -*- test-case-name: tests.sync.test_limits -*-
 """
 How much all sessions hold that was received and is not stored. Each one keeps to the limits of a message, but many of
 them could still fill the memory together; then the one that holds most has to go.

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_gaps -*-
+# -*- test-case-name: tests.sync.test_limits -*-
 """
 What the store waits for: operations that are missing in front of others, and who sent those. Most gaps close by
 themselves, because what is missing comes in over a parallel session; what stays is asked for again.

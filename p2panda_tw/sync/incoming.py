@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_incoming -*-
+# -*- test-case-name: tests.sync.test_limits -*-
 """
 What came in and was not looked at yet. Operations leave it in batches for the store, everything else one by one.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_live -*-
+# -*- test-case-name: tests.sync.test_session -*-
 """
 The sending half of live mode. Mirrors the second half of p2panda-sync/src/protocols/topic_log_sync.rs.
 

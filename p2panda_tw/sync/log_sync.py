@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_log_sync -*-
+# -*- test-case-name: tests.sync.test_session -*-
 """
 The sending half of catch-up: announce what the peer lacks, send it, say C{Done}, once. Mirrors
 p2panda-sync/src/protocols/log_sync.rs. Two machines with the same methods:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_once -*-
+# -*- test-case-name: tests.sync.test_limits -*-
 """
 Say a thing once per peer and cause. A log that anybody can fill is of no use.
 """

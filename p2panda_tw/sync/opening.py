@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_opening -*-
+# -*- test-case-name: tests.sync.test_service -*-
 """
 How a connection becomes a session (sync.md 3): the first stream carries the topic handshake, the second one the
 session, and both are opened by the dialling side.

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_progress -*-
+# -*- test-case-name: tests.sync.test_limits -*-
 """
 Does a peer that owes us something get on with it? A limit on time alone would cut off slow links, one on silence
 would let a peer send a byte now and then for ever. So each stretch of L{PROGRESS_INTERVAL} seconds has to bring

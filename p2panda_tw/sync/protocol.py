@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_protocol -*-
+# -*- test-case-name: tests.sync.test_service -*-
 """
 The two streams of a session as Twisted protocols: bytes to frames, frames to whoever decides. They decide nothing.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_receiving,tests.sync.test_session -*-
+# -*- test-case-name: tests.sync.test_session -*-
 """
 The receiving half of a session: which message may come when, and what it means. Mirrors the receiving sides of
 p2panda-sync/src/protocols/log_sync.rs and topic_log_sync.rs.

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_runner -*-
+# -*- test-case-name: tests.sync.test_service -*-
 """
 Runs one session: tells the machine what happens on its stream, in the store and on the clock, and carries out what it
 asks for. While the machine does not want to read, the stream is paused, so that flow control reaches the sender.

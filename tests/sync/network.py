@@ -10,12 +10,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.identity import NodeId
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.endpoint.network import DEFAULT_NETWORK_ID
 from p2panda_tw.endpoint.service import Endpoint
+from p2panda_tw.interfaces import IConnection, IEndpoint
 from p2panda_tw.store.service import Store
 from p2panda_tw.store.workers import InlineWorkers
 from p2panda_tw.sync.events import SyncEvent
@@ -24,11 +26,34 @@ from p2panda_tw.testing import MemoryNetwork, pump
 from tests.sync.logs import TOPIC, key
 
 
+@implementer(IEndpoint)
+class CountedEndpoint:
+    """
+    The endpoint as log sync sees it, with a note of each dialling.
+
+    @ivar dialled: When something was dialled.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+        self.node_id = endpoint.node_id
+        self.network_id = endpoint.network_id
+        self.accept = endpoint.accept
+        self.withdraw = endpoint.withdraw
+        self.dialled: list[float] = []
+        self._endpoint = endpoint
+        self._clock = clock
+
+    def connect(self, node_id: NodeId, protocol_id: bytes) -> Deferred[IConnection]:
+        self.dialled.append(self._clock.seconds())
+        return self._endpoint.connect(node_id, protocol_id)
+
+
 class Node:
     """
     One node.
 
     @ivar events: Of L{TOPIC}.
+    @ivar dialled: When it dialled.
     """
 
     def __init__(self, network: Network, name: str, **options: Any) -> None:
@@ -45,7 +70,9 @@ class Node:
             clock_us=lambda: int(1_783_382_400_000_000 + self.clock.seconds() * 1_000_000),
             workers=InlineWorkers(),
         )
-        self.sync = LogSync(self.clock, self.endpoint, self.store, Random(name), **options)
+        counted = CountedEndpoint(self.endpoint, self.clock)
+        self.dialled = counted.dialled
+        self.sync = LogSync(self.clock, counted, self.store, Random(name), **options)
         self.events: list[SyncEvent] = []
         self.endpoint.open()
         self.store.open()

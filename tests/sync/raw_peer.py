@@ -4,6 +4,7 @@ A peer that says what a test tells it to say, on the network in memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -63,6 +64,20 @@ class RawStream(Protocol):
         self.lost = reason
 
 
+class Streams(Factory):
+    """
+    Gives each stream a protocol.
+    """
+
+    noisy = False
+
+    def __init__(self, build: Callable[[], RawStream]) -> None:
+        self._build = build
+
+    def buildProtocol(self, addr: object) -> Any:
+        return self._build()
+
+
 class RawSession:
     """
     A connection with the two streams of a session.
@@ -82,10 +97,7 @@ class RawSession:
         Open a stream.
         """
         stream = RawStream()
-        factory = Factory()
-        factory.noisy = False
-        factory.buildProtocol = lambda addr: stream  # type: ignore[method-assign]  # a factory for one
-        self.connection.open_stream(factory)
+        self.connection.open_stream(Streams(lambda: stream))
         self.streams.append(stream)
         return stream
 
@@ -94,15 +106,12 @@ class RawSession:
         Take the streams of the other side.
         """
 
-        def build(addr: object) -> RawStream:
+        def build() -> RawStream:
             stream = RawStream()
             self.streams.append(stream)
             return stream
 
-        factory = Factory()
-        factory.noisy = False
-        factory.buildProtocol = build  # type: ignore[method-assign]  # makes one for each
-        self.connection.accept_streams(factory)
+        self.connection.accept_streams(Streams(build))
 
     def begin(self, topic: Topic = TOPIC) -> RawStream:
         """

@@ -275,20 +275,6 @@ class DiallingTests(NetworkTestCase):
     When a peer is dialled.
     """
 
-    def attempts(self, node: Node) -> list[float]:
-        """
-        @return: A list that fills with the times at which the node dials.
-        """
-        times: list[float] = []
-        connect = node.endpoint.connect
-
-        def counted(*arguments: Any) -> Any:
-            times.append(self.network.clock.seconds())
-            return connect(*arguments)
-
-        node.sync.connect = lambda node_id: counted(node_id, b"p2panda/log_sync/v1")  # type: ignore[method-assign]  # to look on
-        return times
-
     def test_back_off(self) -> None:
         """
         A peer that cannot be reached is tried with pauses that double up to a minute, each anywhere between nothing and that;
@@ -296,7 +282,7 @@ class DiallingTests(NetworkTestCase):
         """
         alice = self.network.node("alice")
         peer = self.raw()
-        times = self.attempts(alice)
+        times = alice.dialled
         alice.sync.add_peer(TOPIC, peer.node_id)
         self.network.run(600, step=0.05)
         expected = Random("alice")
@@ -328,7 +314,7 @@ class DiallingTests(NetworkTestCase):
         A peer without the topic completes the handshake and closes; it is tried again with pauses, and that is said once.
         """
         alice, bob = self.network.node("alice"), self.network.node("bob", opened=False)
-        times = self.attempts(alice)
+        times = alice.dialled
         alice.meet(bob)
         self.network.run(100, step=0.05)
         self.assertTrue(5 < len(times) < 40, len(times))
@@ -356,7 +342,7 @@ class DiallingTests(NetworkTestCase):
         small, large = sorted(("alice", "bob"), key=lambda name: key(name).verifying_key)
         first = self.network.node(large, knows_us=lambda node_id: True)
         second = self.network.node(small, knows_us=lambda node_id: True)
-        times = self.attempts(first)
+        times = first.dialled
         first.meet(second)
         self.network.run(INITIATE_PATIENCE - 0.05)
         self.assertEqual(times, [])
@@ -381,7 +367,7 @@ class DiallingTests(NetworkTestCase):
         While a session runs, or is being accepted, none is initiated.
         """
         alice, peer = self.network.node("alice"), self.raw()
-        times = self.attempts(alice)
+        times = alice.dialled
         session = peer.dial(alice)
         self.network.run(0.1)
         peer.serve()
@@ -492,7 +478,7 @@ class BadInputTests(NetworkTestCase):
             EMPTY_HAVE + CLOSE_FRAME,
         ):
             self.warnings.clear()
-            self.alice.sync.once._said.clear()
+            self.peer = self.raw(f"raw{len(self.peers)}")
             for _ in range(3):
                 session, stream = self.begin()
                 stream.send(data)
@@ -506,7 +492,7 @@ class BadInputTests(NetworkTestCase):
         """
         for data in (b"\xff" * 100, encode_frame(b"\x01"), encode_frame(b"\x00\x01a"), TOPIC_FRAME + TOPIC_FRAME):
             self.warnings.clear()
-            self.alice.sync.once._said.clear()
+            self.peer = self.raw(f"raw{len(self.peers)}")
             for _ in range(3):
                 session = self.dial()
                 session.open().send(data)

@@ -1,0 +1,257 @@
+"""
+The small parts that keep bad peers within limits.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2panda_tw.core.stored import Gap, StoredOperation
+from p2panda_tw.errors import DecodeError
+from p2panda_tw.sync.backoff import Backoff
+from p2panda_tw.sync.budget import HeldBytes
+from p2panda_tw.sync.gaps import MAX_ASKED, MAX_GAPS, OpenGaps
+from p2panda_tw.sync.incoming import Incoming, read_oversized
+from p2panda_tw.sync.limits import BACKOFF_CAP, BACKOFF_START, BATCH_BYTES, PROGRESS_BYTES, PROGRESS_INTERVAL
+from p2panda_tw.sync.messages import CATCH_UP_OPERATION, LIVE_OPERATION, encode_operations
+from p2panda_tw.sync.once import MAX_CAUSES, MAX_PEERS, OncePerCause
+from p2panda_tw.sync.progress import ProgressWatch
+from p2panda_tw.sync.topic_sync import cause_of
+from p2panda_tw.wire.frames import FrameDecoder, OversizedFrame
+from tests.sync.logs import Log, Logs, key
+
+NODE = key("node").verifying_key
+
+
+class ProgressWatchTests(SynchronousTestCase):
+    """
+    Who owes something gets on with it.
+    """
+
+    def overdue(self, *looks: tuple[float, int, object, bool]) -> float | None:
+        """
+        @return: When it was too late.
+        """
+        watch = ProgressWatch()
+        for now, received, owed, reading in looks:
+            if watch.is_overdue(now, received, owed, reading):
+                return now
+        return None
+
+    def test_silence(self) -> None:
+        """
+        Nothing for half a minute is too little.
+        """
+        self.assertEqual(self.overdue(*[(now, 5, "it", True) for now in range(100)]), PROGRESS_INTERVAL)
+
+    def test_slow_but_steady(self) -> None:
+        """
+        16 KiB in half a minute are enough, a byte less is not.
+        """
+        rate = PROGRESS_BYTES / PROGRESS_INTERVAL
+        self.assertIsNone(self.overdue(*[(now, int(now * rate * 1.1), "it", True) for now in range(1000)]))
+        self.assertIsNotNone(self.overdue(*[(now, int(now * rate * 0.9), "it", True) for now in range(1000)]))
+
+    def test_not_reading(self) -> None:
+        """
+        Time in which we do not read is not the peer's.
+        """
+        self.assertIsNone(self.overdue(*[(now, 5, "it", False) for now in range(1000)]))
+        mixed = [(now, 5, "it", now % 3 == 0) for now in range(1000)]
+        self.assertEqual(self.overdue(*mixed), 3 * PROGRESS_INTERVAL)
+
+    def test_owing_nothing(self) -> None:
+        """
+        Who owes nothing may be silent, and each thing that is owed has its own time.
+        """
+        self.assertIsNone(self.overdue(*[(now, 5, None, True) for now in range(1000)]))
+        self.assertIsNone(self.overdue(*[(now, 5, now // 20, True) for now in range(1000)]))
+
+
+class HeldBytesTests(SynchronousTestCase):
+    """
+    The memory of all sessions together.
+    """
+
+    def test_largest_goes(self) -> None:
+        """
+        When there is too much the session that holds most has to go.
+        """
+        held = HeldBytes(100)
+        gone: list[str] = []
+
+        def session(name: str) -> object:
+            def end() -> None:
+                gone.append(name)
+                held.update(end, 0)
+
+            return end
+
+        first, second = session("first"), session("second")
+        held.update(first, 60)  # type: ignore[arg-type]  # see above
+        held.update(second, 40)  # type: ignore[arg-type]  # see above
+        self.assertEqual((gone, held.total), ([], 100))
+        held.update(second, 50)  # type: ignore[arg-type]  # see above
+        self.assertEqual((gone, held.total), (["first"], 50))
+        held.update(second, 0)  # type: ignore[arg-type]  # see above
+        self.assertEqual(held.total, 0)
+
+
+class OnceTests(SynchronousTestCase):
+    """
+    Each thing is said once.
+    """
+
+    def test_once(self) -> None:
+        """
+        Once per peer and cause, and again after it was put right.
+        """
+        once = OncePerCause()
+        other = key("other").verifying_key
+        self.assertEqual(
+            [once.is_news(NODE, "a"), once.is_news(NODE, "a"), once.is_news(NODE, "b"), once.is_news(other, "a")],
+            [True, False, True, True],
+        )
+        once.forget(NODE, "a")
+        self.assertTrue(once.is_news(NODE, "a"))
+
+    def test_bounded(self) -> None:
+        """
+        A peer that invents causes is not heard for ever, and nor are many peers remembered.
+        """
+        once = OncePerCause()
+        self.assertEqual(sum(once.is_news(NODE, str(number)) for number in range(1000)), MAX_CAUSES)
+        self.assertGreater(MAX_PEERS, 1000)
+
+    def test_causes_have_no_numbers(self) -> None:
+        """
+        The same cause with other numbers or ids is the same cause.
+        """
+        self.assertEqual(cause_of("A frame of 17 bytes from ab12cd."), cause_of("A frame of 99999 bytes from 77."))
+        self.assertNotEqual(cause_of("A frame of 17 bytes."), cause_of("A message of 17 bytes."))
+
+
+class BackoffTests(SynchronousTestCase):
+    """
+    Pauses grow and end.
+    """
+
+    def test_bounds(self) -> None:
+        """
+        Each pause lies between nothing and a bound that doubles up to a minute, also after a thousand failures.
+        """
+        backoff = Backoff(Random(1))
+        for number in range(1000):
+            bound = backoff.bound
+            self.assertEqual(bound, min(BACKOFF_CAP, BACKOFF_START * 2 ** min(number, 30)))
+            self.assertTrue(0 <= backoff.failed() <= bound)
+        backoff.succeeded()
+        self.assertEqual(backoff.bound, BACKOFF_START)
+
+
+class IncomingTests(SynchronousTestCase):
+    """
+    What came in and waits.
+    """
+
+    def test_batches(self) -> None:
+        """
+        A delivery becomes batches of about the same number of operations, 256 at most.
+        """
+        incoming = Incoming()
+        frames = FrameDecoder(1 << 20).receive_data(
+            b"".join(encode_operations(CATCH_UP_OPERATION, Log("author").write_many(600)))
+        )
+        incoming.put(frames[:300])
+        incoming.put(frames[300:])
+        held = incoming.held
+        counts = []
+        while not incoming.empty:
+            counts.append(incoming.take_batch(CATCH_UP_OPERATION).count)
+        self.assertEqual((counts, incoming.held), ([200, 200, 200], 0))
+        self.assertEqual(held, sum(map(len, frames)))
+
+    def test_bytes_of_a_batch(self) -> None:
+        """
+        A batch ends before its operations exceed 1 MiB; a larger one goes alone.
+        """
+        incoming = Incoming()
+        log = Log("author")
+        operations = [log.write(bytes(400_000)) for _ in range(3)]
+        operations.append(log.write(bytes(2 * BATCH_BYTES)))
+        incoming.put(FrameDecoder(1 << 24).receive_data(b"".join(encode_operations(LIVE_OPERATION, operations))))
+        self.assertEqual([incoming.take_batch(LIVE_OPERATION).count for _ in range(4)], [2, 1, 1, 0])
+
+    def test_left_out(self) -> None:
+        """
+        Operations of a log that is left out are counted and thrown away.
+        """
+        incoming = Incoming()
+        log, other = Log("author"), Log("other")
+        operations = [log.write(), other.write(), log.write()]
+        incoming.leave_out(log.headers[0])
+        incoming.put(FrameDecoder(1 << 20).receive_data(b"".join(encode_operations(LIVE_OPERATION, operations))))
+        batch = incoming.take_batch(LIVE_OPERATION)
+        self.assertEqual((batch.count, batch.operations), (3, operations[1:2]))
+
+    def test_oversized_garbage(self) -> None:
+        """
+        Something large that is no operation is a breach.
+        """
+        for head in (b"", b"\x00", b"\x00\x02", b"\x00\x02\x7f", b"\x00\x02\x03abc"):
+            with self.assertRaises(DecodeError):
+                read_oversized(OversizedFrame(1 << 25, head), CATCH_UP_OPERATION)
+
+
+class OpenGapsTests(SynchronousTestCase):
+    """
+    What is missing, and who to ask.
+    """
+
+    def gap(self, name: str, expected: int) -> Gap:
+        return Gap(author=key(name).verifying_key, log_id=1, expected=expected, found=expected + 3)
+
+    def stored(self, name: str, count: int) -> list[StoredOperation]:
+        logs = Logs(log_id=1)
+        logs.ingest(Log(name).write_many(count))
+        return logs.arrivals
+
+    def test_closed(self) -> None:
+        """
+        A gap is gone as soon as what was missing first is stored.
+        """
+        gaps = OpenGaps()
+        gaps.found(NODE, [self.gap("a", 2)])
+        gaps.stored(self.stored("a", 2))
+        self.assertTrue(gaps.missing_from(NODE))
+        gaps.stored(self.stored("a", 3))
+        self.assertFalse(gaps.missing_from(NODE))
+
+    def test_who(self) -> None:
+        """
+        Only those are asked who sent what waits.
+        """
+        gaps = OpenGaps()
+        gaps.found(NODE, [self.gap("a", 2)])
+        self.assertFalse(gaps.missing_from(key("other").verifying_key))
+
+    def test_not_for_ever(self) -> None:
+        """
+        A gap that nobody closes is given up, until it is found again.
+        """
+        gaps = OpenGaps()
+        gaps.found(NODE, [self.gap("a", 2)])
+        self.assertEqual([gaps.missing_from(NODE) for _ in range(MAX_ASKED + 1)], [True] * MAX_ASKED + [False])
+        gaps.found(NODE, [self.gap("a", 2)])
+        self.assertTrue(gaps.missing_from(NODE))
+
+    def test_bounded(self) -> None:
+        """
+        Only so many are kept in mind.
+        """
+        gaps = OpenGaps()
+        author = key("a").verifying_key
+        gaps.found(NODE, [Gap(author=author, log_id=number, expected=0, found=1) for number in range(2 * MAX_GAPS)])
+        self.assertEqual(len(gaps._open), MAX_GAPS)
