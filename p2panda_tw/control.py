@@ -97,10 +97,10 @@ def control_site(commands: Commands) -> Site:
     """
     @return: What is served on the socket.
     """
-    return _QuietSite(_Api(commands))
+    return _ControlSite(_Api(commands))
 
 
-class _QuietSite(Site):
+class _ControlSite(Site):
     """
     Writes nothing to the log of the node for every command.
     """

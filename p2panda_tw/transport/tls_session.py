@@ -202,6 +202,13 @@ class _Unused(Factory):
 
     noisy = False
 
+    @override
+    def logPrefix(self) -> str:
+        """
+        What the log calls the port.
+        """
+        return "p2panda"
+
 
 class TlsFactory(TLSMemoryBIOFactory):
     """
