@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.transport -*-
+# -*- test-case-name: tests.transport.test_streams -*-
 """
 A connection to one node: joins the L{multiplexer<p2panda_tw.transport.mux.Mux>} with a byte transport whose other end
 is proven, keeps it alive, and ends it in order.

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.transport -*-
+# -*- test-case-name: tests.transport.test_streams -*-
 """
 What a transport has to end when it stops: attempts to connect that are under way, and connections.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.transport -*-
+# -*- test-case-name: tests.transport.test_streams -*-
 """
 A stream of the multiplexer as an ordinary Twisted transport, which carries an ordinary protocol.
 
