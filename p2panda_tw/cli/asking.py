@@ -77,6 +77,8 @@ def with_answers(settings: Settings, work: Callable[[Answers], Coroutine[Any, An
         pass
     finally:
         running.close()
+    import p2panda_tw.node  # noqa: F401 -- takes longer than a turn of the reactor may
+
     return run(lambda reactor: _with_own_node(reactor, config, work), debug=settings.debug)
 
 

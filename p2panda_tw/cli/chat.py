@@ -90,6 +90,7 @@ def chat(
     wish = _Wish(
         ticket=read, name=name, new=new or form is not None, form=form, nickname=nick, history=history, rest=rest
     )
+    import p2panda_tw.node  # noqa: F401 -- takes longer than a turn of the reactor may
     from p2panda_tw.cli.loop import run
 
     return run(lambda reactor: _chat(reactor, config, wish), debug=settings.debug)

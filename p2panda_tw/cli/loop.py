@@ -35,6 +35,12 @@ def install() -> None:
         asyncioreactor.install()
 
 
+def _report_stall(seconds: float, where: str) -> None:
+    from twisted.logger import Logger
+
+    Logger("p2panda_tw.cli").warn("The reactor was busy for {ms} ms, in {where}", ms=round(seconds * 1000), where=where)
+
+
 def run(work: Callable[[Any], Coroutine[Any, Any, T]], *, debug: bool = False) -> T:
     """
     Begin to log, and run the reactor until C{work} is done. Once per process.
@@ -53,7 +59,8 @@ def run(work: Callable[[Any], Coroutine[Any, Any, T]], *, debug: bool = False) -
     from twisted.internet.defer import CancelledError, Deferred
     from twisted.python.failure import Failure
 
-    from p2panda_tw.cli.logs import begin, report_long_turns
+    from p2panda_tw.cli.logs import begin
+    from p2panda_tw.cli.stalls import StallWatch
 
     reactor: Any = global_reactor
     results: list[T | Failure] = []
@@ -61,7 +68,7 @@ def run(work: Callable[[Any], Coroutine[Any, Any, T]], *, debug: bool = False) -
 
     def start() -> None:
         if debug:
-            report_long_turns()
+            StallWatch(reactor, _report_stall).start()
         working = Deferred.fromCoroutine(work(reactor))
 
         def interrupt(number: int, frame: FrameType | None) -> None:
