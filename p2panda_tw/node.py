@@ -329,7 +329,7 @@ class Node(MultiService):
         await self.when_started()
         topic = Topic(secrets.token_bytes(HASH_LENGTH))
         await self.store.add_topic(topic, form, name)
-        await self.store.set_setting(confirmed_key(topic), "yes")  # nobody can have seen anything of it
+        await self.store.set_setting(confirmed_key(topic), str(self.store.loss))  # nobody can have seen anything of it
         if self._sync_remembered:
             self._open.hold(topic, form, name)
         return topic

@@ -4,7 +4,7 @@ A topic that a node has open: known to its store, synced with the nodes that sha
 
 After a lost or restored store (L{p2panda_tw.store.confirm}) nothing is published to a topic that other nodes share
 before a session with one of them has finished: it brings back what is missing of our own log, so that no position of it
-is used twice. A topic that was confirmed stays so.
+is used twice. A topic that was confirmed stays so until the store is lost once more.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class OpenTopic:
             await after
         self.store = store
         await store.add_topic(self.topic, self.form, self.name)
-        if not store.must_confirm or await store.setting(confirmed_key(self.topic)):
+        if not store.loss or await store.setting(confirmed_key(self.topic)) == str(store.loss):
             self._confirmed.open()
         self._peers = dict.fromkeys(await store.topic_peers(self.topic))
         self._stop_listening = store.listen(self.topic, self._stored)
@@ -248,7 +248,7 @@ class OpenTopic:
         if self._confirmed.is_open:
             return succeed(None)
         self._confirmed.open()
-        return self.store.set_setting(confirmed_key(self.topic), "yes")
+        return self.store.set_setting(confirmed_key(self.topic), str(self.store.loss))
 
     def add_peer(self, node_id: NodeId) -> Deferred[None]:
         """

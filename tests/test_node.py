@@ -556,6 +556,29 @@ class LostStoreTests(NodeTestCase):
         stream = self.wait(again.join(bob.ticket(topic)))
         self.assertEqual(self.wait(stream.publish("a2")).seq_num, 2)
 
+    def test_lost_once_more(self) -> None:
+        """
+        A copy of the store from before is recognised whenever it is put back, also when its topic had been confirmed
+        after an earlier loss.
+        """
+        alice, bob, topic = self.meet()
+        self.wait(alice.stopService())
+        self.lose_store("alice")
+        alice = self.started("alice")
+        self.wait(self.wait(alice.join(bob.ticket(topic))).publish("a2"))
+        self.wait(alice.stopService())
+        database = self.home / "alice" / DATABASE_FILE
+        copy = database.read_bytes()
+        for position in (3, 4):
+            alice = self.started("alice")
+            self.assertEqual(self.wait(alice.stream(topic).publish("next")).seq_num, position)
+            self.run_(take(bob.stream(topic).subscribe(None), position + 1))
+            self.wait(alice.stopService())
+        self.lose_store("alice")
+        database.write_bytes(copy)
+        alice = self.started("alice")
+        self.assertEqual(self.wait(alice.stream(topic).publish("a5")).seq_num, 5)
+
     def test_nobody_answers(self) -> None:
         """
         Where no other node answers in time, publishing fails; the caller may know better.

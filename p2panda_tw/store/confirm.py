@@ -27,7 +27,7 @@ def note_start(
     *,
     new_identity: bool,
     imported: bool = False,
-) -> bool:
+) -> int:
     """
     Count the start, here and in the lock.
 
@@ -35,19 +35,20 @@ def note_start(
     @param new_identity: The identity was made just now, so that nobody has seen anything of it.
     @param imported: It was in use elsewhere.
 
-    @return: Our own logs have to be confirmed before something is published.
+    @return: If our own logs have to be confirmed before something is published, the number of the start at which that
+        was noticed last; else 0.
     """
     meta = read_meta(connection)
     with connection.transaction(synced=True):
         if meta is None:
             lost = lock is not None and not new_identity
-            meta = Meta(secrets.token_bytes(16), 1, identity.raw, lost or imported)
+            meta = Meta(secrets.token_bytes(16), 1, identity.raw, int(lost or imported))
             insert_meta(connection, meta)
         else:
             changed = meta.identity != identity.raw
             unlike = lock is not None and not _is_remembered(meta, lock.remembered)
             if imported or (not new_identity and (changed or unlike)):
-                meta.unconfirmed = True
+                meta.unconfirmed = meta.starts + 1
             meta.identity = identity.raw
             meta.starts += 1
             update_meta(connection, meta)

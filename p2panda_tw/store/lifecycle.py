@@ -64,8 +64,9 @@ class StoreService(Service):
     Every method that gives a Deferred fails with L{StoreError} when the database fails or is not open, and with
     L{LocalProtocolError} for a topic that was not added.
 
-    @ivar must_confirm: After L{open}: others may have seen longer logs of ours, see L{p2panda_tw.store.confirm}.
-        Publishing works nevertheless; whether to wait is for the caller to say.
+    @ivar loss: After L{open}: others may have seen longer logs of ours, see L{p2panda_tw.store.confirm}. A number that
+        is greater each time that this is noticed; 0 if there is no reason to think so. Publishing works nevertheless;
+        whether to wait is for the caller to say.
     @ivar upgraded_from: After L{open}: which schema version the database had, if it was brought up to date.
     """
 
@@ -103,7 +104,7 @@ class StoreService(Service):
             raise LocalProtocolError(f"durability is {durability!r}; it can be 'full' or 'fast'.")
         if workers is None:
             workers = ThreadWorkers(reactor) if IReactorFromThreads.providedBy(reactor) else InlineWorkers()
-        self.must_confirm = False
+        self.loss = 0
         self.upgraded_from: int | None = None
         self._reactor = reactor
         self._path = path
@@ -121,6 +122,13 @@ class StoreService(Service):
         self._threads: Threads | None = None
         self._state = _State.CLOSED
         self._unsettled: list[Deferred[None]] = []
+
+    @property
+    def must_confirm(self) -> bool:
+        """
+        Whether others may have seen longer logs of ours.
+        """
+        return self.loss != 0
 
     @override
     def startService(self) -> None:
@@ -168,7 +176,7 @@ class StoreService(Service):
         database = open_database(self._path, self._scripts)
         try:
             self.upgraded_from = database.upgraded_from
-            self.must_confirm = note_start(
+            self.loss = note_start(
                 database.connection,
                 self._signing_key.verifying_key,
                 self._lock,

@@ -204,7 +204,7 @@ class Store(StoreService):
         """
 
         def confirmed(_: object) -> None:
-            self.must_confirm = False
+            self.loss = 0
 
         return self._put(Job(lambda writer: writer.confirm())).addCallback(confirmed)
 

@@ -37,13 +37,13 @@ class Meta:
     @ivar database_id: 16 bytes, made with it.
     @ivar starts: How often it was opened.
     @ivar identity: Verifying key that published from here last.
-    @ivar unconfirmed: Our own logs may be longer elsewhere.
+    @ivar unconfirmed: Our own logs may be longer elsewhere: the start at which that was noticed last, else 0.
     """
 
     database_id: bytes
     starts: int
     identity: bytes | None
-    unconfirmed: bool
+    unconfirmed: int
 
 
 def read_meta(connection: Connection) -> Meta | None:
@@ -51,7 +51,7 @@ def read_meta(connection: Connection) -> Meta | None:
     @return: C{None} in a new database.
     """
     row = connection.sql.execute("SELECT database_id, starts, identity, unconfirmed FROM meta").fetchone()
-    return None if row is None else Meta(row[0], row[1], row[2], bool(row[3]))
+    return None if row is None else Meta(row[0], row[1], row[2], row[3])
 
 
 def insert_meta(connection: Connection, meta: Meta) -> None:
@@ -59,7 +59,7 @@ def insert_meta(connection: Connection, meta: Meta) -> None:
     Introduce a new database.
     """
     statement = "INSERT INTO meta (database_id, starts, identity, unconfirmed) VALUES (?, ?, ?, ?)"
-    connection.sql.execute(statement, (meta.database_id, meta.starts, meta.identity, int(meta.unconfirmed)))
+    connection.sql.execute(statement, (meta.database_id, meta.starts, meta.identity, meta.unconfirmed))
 
 
 def update_meta(connection: Connection, meta: Meta) -> None:
@@ -67,7 +67,7 @@ def update_meta(connection: Connection, meta: Meta) -> None:
     Say something else from now on.
     """
     statement = "UPDATE meta SET database_id = ?, starts = ?, identity = ?, unconfirmed = ?"
-    connection.sql.execute(statement, (meta.database_id, meta.starts, meta.identity, int(meta.unconfirmed)))
+    connection.sql.execute(statement, (meta.database_id, meta.starts, meta.identity, meta.unconfirmed))
 
 
 def read_setting(connection: Connection, key: str) -> str | None:

@@ -281,7 +281,7 @@ class Writer:
         """
         meta = small_tables.read_meta(self.connection)
         assert meta is not None  # written when the database was opened
-        meta.unconfirmed = False
+        meta.unconfirmed = 0
         small_tables.update_meta(self.connection, meta)
 
     def tidy(self) -> None:

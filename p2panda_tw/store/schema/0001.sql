@@ -8,7 +8,7 @@ CREATE TABLE meta (                   -- one row
     starts      INTEGER NOT NULL,     -- how often the file was opened; the lock file holds a copy, so that an old
                                       -- backup is noticed
     identity    BLOB,                 -- verifying key that publishes from here, 32 bytes
-    unconfirmed INTEGER NOT NULL      -- 1: own logs may be shorter here than what others have seen of them
+    unconfirmed INTEGER NOT NULL      -- not 0: own logs may be shorter here than others have seen; since which start
 );
 
 CREATE TABLE settings (
