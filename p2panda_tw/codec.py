@@ -10,7 +10,13 @@ from typing import Any, Final, Protocol
 from p2panda_tw.errors import DecodeError, LocalProtocolError
 from p2panda_tw.wire import cbor
 
-__all__ = ["CBOR", "TEXT", "Codec"]
+__all__ = ["CBOR", "MAX_ITEMS", "TEXT", "Codec"]
+
+MAX_ITEMS: Final = 100_000
+"""
+How many items a value may consist of, nested ones included: a body of 16 MiB could have as many million, which take a
+gigabyte and half a minute. Large data goes into byte strings.
+"""
 
 
 class Codec(Protocol):
@@ -35,10 +41,16 @@ class _Cbor:
     """
 
     def encode(self, value: Any) -> bytes:
-        return cbor.encode(value)
+        body = cbor.encode(value)
+        if len(body) > MAX_ITEMS:
+            try:
+                cbor.check_item(body, max_items=MAX_ITEMS)
+            except DecodeError as error:
+                raise LocalProtocolError(f"A value may consist of {MAX_ITEMS} items at most.") from error
+        return body
 
     def decode(self, body: bytes) -> Any:
-        return cbor.decode(body)
+        return cbor.decode(body, max_items=MAX_ITEMS)
 
 
 class _Text:

@@ -33,6 +33,11 @@ So many messages are handed to an application before the reactor gets its turn, 
 anything cannot starve the node.
 """
 
+BYTES_PER_MESSAGE: Final = 512
+"""
+A body of so many bytes counts as one more message there, because it takes as much time to read.
+"""
+
 EVENT_QUEUE_LENGTH: Final = 256
 """
 Events that wait for a slow reader. What does not fit is counted and told as L{Lagged}.
@@ -178,8 +183,12 @@ class Subscription:
                 while self._waiting:
                     stored = self._waiting.popleft()
                     self._handed_over = stored.arrival
-                    if (message := self._read(stored)) is not None:
-                        await self._give_turn()
+                    message = self._read(stored)
+                    self._in_this_turn += 1 + len(stored.operation.body or b"") // BYTES_PER_MESSAGE
+                    if self._in_this_turn >= MESSAGES_PER_TURN:
+                        self._in_this_turn = 0
+                        await deferLater(self._access.reactor, 0)
+                    if message is not None:
                         return message
                 if self._is_done():
                     self.acknowledge()
@@ -222,12 +231,6 @@ class Subscription:
             operation=operation,
             arrival=stored.arrival,
         )
-
-    async def _give_turn(self) -> None:
-        self._in_this_turn += 1
-        if self._in_this_turn >= MESSAGES_PER_TURN:
-            self._in_this_turn = 0
-            await deferLater(self._access.reactor, 0)
 
     async def _fill(self) -> None:
         """

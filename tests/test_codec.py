@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2panda_tw.codec import CBOR, TEXT
+from p2panda_tw.codec import CBOR, MAX_ITEMS, TEXT
 from p2panda_tw.errors import DecodeError, LocalProtocolError
 
 
@@ -45,6 +45,18 @@ class CborTests(SynchronousTestCase):
         A body that a Rust node could not read is not read here either.
         """
         self.assertRaises(DecodeError, CBOR.decode, bytes.fromhex("1801"))
+
+    def test_many_items(self) -> None:
+        """
+        A value of very many items is refused on both sides, because it takes a hundred times more memory than its bytes.
+        """
+        value: list[object] = [[]] * (MAX_ITEMS - 1)
+        body = CBOR.encode(value)
+        self.assertEqual(CBOR.decode(body), value)
+        self.assertRaises(LocalProtocolError, CBOR.encode, [*value, []])
+        count = 4 * MAX_ITEMS
+        self.assertRaises(DecodeError, CBOR.decode, b"\x9a" + count.to_bytes(4, "big") + b"\x80" * count)
+        self.assertEqual(CBOR.decode(CBOR.encode(b"\0" * count)), b"\0" * count)
 
 
 class TextTests(SynchronousTestCase):

@@ -43,8 +43,8 @@ The longest string, array or map inside a header, in bytes or elements (upstream
 
 MAX_HEADER_SIZE: Final = 64 * 1024
 """
-The longest header that is looked at, in bytes. Upstream has no such limit, but what a Node writes has 262 bytes at most,
-and 16 MiB of one-byte items would take the one who reads them ten seconds.
+The longest header that is looked at, in bytes. Upstream has no such limit, but what a Node writes has 262 at most, and
+16 MiB of one-byte items would take the one who reads them ten seconds.
 """
 
 MAX_PAYLOAD_SIZE: Final = 2**32 - 1

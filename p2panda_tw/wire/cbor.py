@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from p2panda_tw.errors import LocalProtocolError
-from p2panda_tw.wire.cbor_check import MAX_DEPTH, MAX_LENGTH, CborError, check_item, read_head
+from p2panda_tw.wire.cbor_check import MAX_DEPTH, MAX_LENGTH, UNLIMITED, CborError, check_item, read_head
 
 __all__ = [
     "MAX_DEPTH",
@@ -94,16 +94,24 @@ class Map:
     entries: tuple[tuple[object, object], ...]
 
 
-def decode(data: bytes, start: int = 0, *, max_depth: int = MAX_DEPTH, max_length: int = MAX_LENGTH) -> object:
+def decode(
+    data: bytes,
+    start: int = 0,
+    *,
+    max_depth: int = MAX_DEPTH,
+    max_length: int = MAX_LENGTH,
+    max_items: int = UNLIMITED,
+) -> object:
     """
     Read the one item at C{start}. Bytes after it are ignored, as upstream does with bodies of messages.
 
     @param max_depth: See L{check_item}.
     @param max_length: See L{check_item}.
+    @param max_items: See L{check_item}.
 
     @raise CborError: It is not strict CBOR.
     """
-    check_item(data, start, max_depth=max_depth, max_length=max_length)
+    check_item(data, start, max_depth=max_depth, max_length=max_length, max_items=max_items)
     return _build(data, start)[0]
 
 

@@ -26,12 +26,15 @@ MAX_LENGTH: Final = 1_000_000_000
 The longest byte string, text, array or map, in bytes or elements.
 """
 
+UNLIMITED: Final = 1 << 62
+
 NON_DETERMINISTIC: Final = "NonDeterministic"
 MALFORMED: Final = "Malformed"
 INVALID_UTF8: Final = "InvalidUtf8"
 LENGTH_TOO_LARGE: Final = "LengthTooLarge"
 NESTING_TOO_DEEP: Final = "NestingTooDeep"
 UNEXPECTED_EOF: Final = "UnexpectedEof"
+TOO_MANY_ITEMS: Final = "TooManyItems"
 
 
 class CborError(DecodeError):
@@ -39,7 +42,7 @@ class CborError(DecodeError):
     The bytes are not one item of strict CBOR.
 
     @ivar kind: Upstream's name of the problem: C{NonDeterministic}, C{Malformed}, C{InvalidUtf8}, C{LengthTooLarge},
-        C{NestingTooDeep} or C{UnexpectedEof}.
+        C{NestingTooDeep} or C{UnexpectedEof}. Ours: C{TooManyItems}.
     @ivar position: Where the item starts that has it.
     """
 
@@ -68,12 +71,21 @@ class _Open:
         self.key: tuple[int, int] | None = None
 
 
-def check_item(data: bytes, start: int = 0, *, max_depth: int = MAX_DEPTH, max_length: int = MAX_LENGTH) -> int:
+def check_item(
+    data: bytes,
+    start: int = 0,
+    *,
+    max_depth: int = MAX_DEPTH,
+    max_length: int = MAX_LENGTH,
+    max_items: int = UNLIMITED,
+) -> int:
     """
     Check the one item that starts at C{start}. What follows it is not looked at.
 
     @param max_depth: How deep arrays, maps and tags may be nested.
     @param max_length: The longest byte string, text, array or map; checked before any content is read.
+    @param max_items: How many items there may be, nested ones included. As values each takes up to a hundred times as
+        much memory as in bytes.
 
     @return: Where the item ends.
 
@@ -86,6 +98,9 @@ def check_item(data: bytes, start: int = 0, *, max_depth: int = MAX_DEPTH, max_l
         at = position
         if at >= size:
             raise CborError(UNEXPECTED_EOF, at)
+        max_items -= 1
+        if max_items < 0:
+            raise CborError(TOO_MANY_ITEMS, at)
         initial = data[at]
         major = initial >> 5
         argument = initial & 31
