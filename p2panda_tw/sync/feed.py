@@ -102,6 +102,15 @@ class LiveFeed:
                 (author, log_id): stretch.until for author, logs in ranges.items() for log_id, stretch in logs.items()
             }
 
+    def caught_up(self) -> None:
+        """
+        The peer has been served everything, and has sent all of what its C{Have} listed. So whatever is new to us from
+        now on was not listed there, and a C{Have} of some MiB need not be kept.
+        """
+        if self._pacing is None and self._remote is not None:
+            self._remote.forget()
+            self._remote = None
+
     def came_from_peer(self, operations: Sequence[StoredOperation]) -> None:
         """
         These were stored just now, and the peer sent them.

@@ -146,7 +146,10 @@ class Live:
             outputs += self._serve(page.operations, now)
             if not page.operations or self.feed.served >= page.operations[-1].arrival:
                 self.feed.reached(page.until, page.newest)
-        sends_more = self.feed.behind > 0 and self._room() > 0
+        behind = self.feed.behind
+        if not behind:
+            self.feed.caught_up()
+        sends_more = behind > 0 and self._room() > 0
         if self._close_after is not None and (not sends_more or self.feed.served >= self._close_after):
             self.close_sent = True
             outputs.append(Send([CLOSE_FRAME]))

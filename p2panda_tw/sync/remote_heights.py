@@ -62,6 +62,15 @@ class RemoteHeights:
                 self.size += _ENTRY * (1 + len(logs))
         return logs.get(log_id, -1)
 
+    def forget(self) -> None:
+        """
+        It has served its purpose. All logs count as unlisted from now on.
+        """
+        self._payload = b""
+        self.heights = {}
+        self._looked_up = {}
+        self.size = 0
+
     def _look_up(self, author: VerifyingKey) -> dict[LogId, int]:
         """
         The 33 bytes could in theory stand elsewhere. Then a peer is sent something that it has.

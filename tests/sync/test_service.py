@@ -232,6 +232,20 @@ class TwoNodesTests(NetworkTestCase):
         self.network.run(70, step=0.1)
         self.assertEqual((bob.status, alice.status), ([], []))
 
+    def test_store_fails(self) -> None:
+        """
+        Where the store cannot take what comes, the session ends with the store's reason and is tried again later.
+        """
+        alice, bob = self.network.node("alice"), self.network.node("bob")
+        bob.meet(alice)
+        self.network.until(lambda: bob.status == ["live"])
+        alice.publish(b"1")
+        bob.store.close()
+        self.network.run(5)
+        (failed,) = {event.reason for event in bob.events if isinstance(event, SyncFailed) and "store" in event.reason}
+        self.assertEqual(failed, "The store is not open.")
+        self.assertEqual(self.warnings, [])
+
     def test_wrong_use(self) -> None:
         """
         A topic must be open before peers are added, and cannot be opened in another form.

@@ -337,6 +337,21 @@ class LiveTests(SynchronousTestCase):
             bench.receive(DONE_FRAME)
             self.assertEqual((len(bench.frames), bench.session.behind), (2, 0))
 
+    def test_have_is_forgotten(self) -> None:
+        """
+        Once a peer has everything, the memory that its Have took is free again.
+        """
+        have = encode_have(
+            logs_with(*[(Log(f"author{number}"), 1) for number in range(50)]).heights().heights, LogIds.HASHES
+        )
+        bench = Bench(Logs())
+        bench.start()
+        bench.receive(have)
+        self.assertGreater(bench.session.held, 3000)
+        bench.receive(encode_pre_sync(50, 1))
+        bench.receive(DONE_FRAME)
+        self.assertEqual(bench.session.held, 0)
+
     def test_slow_peer_lags_and_catches_up(self) -> None:
         """
         A peer that takes nothing for a while gets everything later, in order, and memory does not grow meanwhile.
