@@ -28,7 +28,7 @@ from p2panda_tw.control import Control, socket_path
 from p2panda_tw.core.hash import HASH_LENGTH
 from p2panda_tw.core.identity import NodeId, SigningKey
 from p2panda_tw.core.topic import Form, Topic
-from p2panda_tw.endpoint.addresses import Address, decode_addresses, encode_addresses
+from p2panda_tw.endpoint.addresses import Address, TlsAddress, decode_addresses, encode_addresses
 from p2panda_tw.endpoint.exchange import AddressExchange
 from p2panda_tw.endpoint.network import DEFAULT_NETWORK_ID
 from p2panda_tw.endpoint.service import Endpoint
@@ -46,7 +46,7 @@ from p2panda_tw.stream import Stream
 from p2panda_tw.sync.service import LogSync
 from p2panda_tw.sync.state import PeerState
 from p2panda_tw.transport.tls import TlsTransport
-from p2panda_tw.transports import make_transports
+from p2panda_tw.transports import make_transports, usual_addresses
 from p2panda_tw.wire.postcard import Reader
 
 __all__ = ["DATABASE_FILE", "Node"]
@@ -116,6 +116,7 @@ class Node(MultiService):
         self._starting: Deferred[None] = succeed(None)
         self._parts: list[Service] = []
         self._open = OpenTopics(reactor)
+        self._usual_addresses: list[TlsAddress] = []
 
     # Life
 
@@ -161,7 +162,9 @@ class Node(MultiService):
         self._add(self.store)
         await opening
         forget_import(directory)  # from now on the store remembers
-        if not self._offline:
+        if self._offline:
+            self._usual_addresses = usual_addresses(self.config, int(await self.store.setting(_TLS_PORT) or 0))
+        else:
             await self._start_network(signing_key)
         self._open.started(self.store, None if self._offline else self.sync)
         await self._hold_configured()
@@ -400,9 +403,9 @@ class Node(MultiService):
 
     def local_addresses(self) -> list[Address]:
         """
-        @return: Where others may reach us now, best first.
+        @return: Where others may reach us now, best first. Offline: where they may once we are not.
         """
-        return [] if self._offline else self.endpoint.local_addresses()
+        return list(self._usual_addresses) if self._offline else self.endpoint.local_addresses()
 
     def problems(self) -> Mapping[str, str]:
         """

@@ -10,11 +10,14 @@ from typing import Any
 
 from p2panda_tw.config import Config
 from p2panda_tw.core.identity import SigningKey
+from p2panda_tw.endpoint.addresses import TlsAddress
 from p2panda_tw.interfaces import INodeTransport
 from p2panda_tw.transport.limits import ConnectionLimits, ReceiveBudget
+from p2panda_tw.transport.listening import EVERYWHERE
+from p2panda_tw.transport.local_addresses import interface_hosts, to_addresses
 from p2panda_tw.transport.tls import TlsTransport
 
-__all__ = ["make_transports"]
+__all__ = ["make_transports", "usual_addresses"]
 
 
 def make_transports(reactor: Any, config: Config, signing_key: SigningKey, tls_port: int) -> list[INodeTransport]:
@@ -48,3 +51,18 @@ def make_transports(reactor: Any, config: Config, signing_key: SigningKey, tls_p
         relays = [(relay.address.url, relay.token) for relay in config.iroh.relays]
         transports.append(IrohTransport(reactor, signing_key, relays=relays, limits=limits, budget=budget, **arguments))
     return transports
+
+
+def usual_addresses(config: Config, tls_port: int) -> list[TlsAddress]:
+    """
+    @param tls_port: The port of the last start; 0 if there was none.
+
+    @return: Where a node with these settings can be reached when it runs, as far as that is known before.
+    """
+    if not config.tls.enabled:
+        return []
+    if config.tls.advertise:
+        return list(config.tls.advertise)
+    bound = [(address.host, address.port) for address in config.tls.listen]
+    bound = bound or [(host, tls_port) for host in EVERYWHERE]
+    return to_addresses([(host, port) for host, port in bound if port], interface_hosts())

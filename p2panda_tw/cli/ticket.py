@@ -37,8 +37,11 @@ def ticket(settings: Settings, topic: str | None, as_json: bool) -> None:
     import json
 
     from p2panda_tw.cli.asking import ask
+    from p2panda_tw.endpoint.ticket import Ticket
 
     answer = ask(settings, "ticket", topic=topic)
+    if not Ticket.decode(answer["ticket"]).addresses:
+        click.echo("The ticket names no address yet: start the node once, then ask again.", err=True)
     click.echo(json.dumps(answer) if as_json else answer["ticket"])
 
 

@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 
+from p2panda_tw.endpoint.ticket import Ticket
 from tests.system.commands import CommandTestCase, Process
 
 
@@ -96,6 +97,16 @@ class StoreTests(CommandTestCase):
         status = json.loads((await self.ask("status", "--json", data="a")).output)
         self.assertEqual((status["running"], status["node_id"]), (False, node_id))
         self.assertIn("work", (await self.ask("status", data="a")).output)
+
+    async def test_ticket(self) -> None:
+        """
+        A ticket of a node that does not run leads to where it will run.
+        """
+        ticket = Ticket.decode((await self.ask("ticket", data="a")).output)
+        self.assertEqual([address.host for address in ticket.addresses], ["127.0.0.1"])
+        nowhere = await self.ask("ticket", "--data", str(self.root / "b"))
+        self.assertEqual(Ticket.decode(nowhere.output).addresses, ())
+        self.assertIn("names no address yet", nowhere.errors)
 
     async def test_not_text(self) -> None:
         """
