@@ -162,7 +162,10 @@ class Receiving:
         return Refusal(reason=reason, fatal=False, author=header.verifying_key, seq_num=header.seq_num)
 
     def _message(self, payload: bytes, local: LogHeights) -> Moment | None:
-        if self.phase is Phase.HAVE and is_have(payload):
+        if is_have(payload):
+            if self.phase is not Phase.HAVE:
+                # Not even read: sixty thousand keys would take six seconds.
+                raise DecodeError(f"An unexpected Have {_MOMENTS[self.phase]}.")
             self.remote = RemoteHeights(payload, self._log_ids, local)
             self.phase = Phase.ANNOUNCEMENT
             return Moment.HAVE
