@@ -51,7 +51,7 @@ class Presence:
     def __init__(self, name_of: Callable[[NodeId], str]) -> None:
         self.connected: dict[NodeId, set[int]] = {}
         self._catching_up: dict[int, _CatchUp] = {}
-        self._missed: set[NodeId] = set()
+        self._told: set[NodeId] = set()
         self._name_of = name_of
 
     @property
@@ -78,7 +78,7 @@ class Presence:
                 if (received := event.metrics.received_operations) >= WORTH_TELLING:
                     return [f"Caught up with {self._name_of(event.node_id)}: {_messages(received)}."]
             case LiveStarted(node_id, session):
-                self._missed.discard(node_id)
+                self._told.add(node_id)
                 sessions = self.connected.setdefault(node_id, set())
                 sessions.add(session)
                 if len(sessions) == 1:
@@ -120,13 +120,16 @@ class Presence:
 
     def _failed(self, node_id: NodeId, session: int | None, reason: str) -> Sequence[str]:
         """
-        A failure is told once per node, until it was connected again.
+        Told once per node. Who was here and went away needs no further line: the toolbar says so.
         """
         told = [] if session is None else list(self._ended(node_id, session))
-        if node_id not in self.connected and node_id not in self._missed:
-            self._missed.add(node_id)
-            told.append(f"No connection to {self._name_of(node_id)}: {harmless(reason)} Trying again.")
-        return told
+        if node_id in self._told or node_id in self.connected:
+            return told
+        self._told.add(node_id)
+        name = self._name_of(node_id)
+        if session is None:
+            return [*told, f"{name} cannot be reached now. Trying again; `p2panda status` says why."]
+        return [*told, f"Syncing with {name} failed: {harmless(reason)} Trying again."]
 
 
 def _messages(count: int) -> str:

@@ -79,15 +79,29 @@ class PresenceTests(SynchronousTestCase):
 
     def test_unreachable(self) -> None:
         """
-        A node that cannot be reached is named once, not with each attempt, and again after it was there.
+        A node that cannot be reached is named once, not with each attempt.
         """
         failed = SyncFailed(node_id=BOB, session=None, reason="Connection refused.")
-        told = ["No connection to bob: Connection refused. Trying again."]
-        self.assertEqual(self.presence.hear(failed), told)
+        self.assertEqual(
+            self.presence.hear(failed), ["bob cannot be reached now. Trying again; `p2panda status` says why."]
+        )
         self.assertEqual(self.presence.hear(failed), [])
+
+    def test_gone(self) -> None:
+        """
+        That somebody who left cannot be reached is no news.
+        """
         self.presence.hear(LiveStarted(BOB, 3))
-        self.presence.hear(SessionEnded(node_id=BOB, session=3, metrics=metrics(0)))
-        self.assertEqual(self.presence.hear(failed), told)
+        self.assertEqual(self.presence.hear(SessionEnded(node_id=BOB, session=3, metrics=metrics(0))), ["bob is gone."])
+        self.assertEqual(self.presence.hear(SyncFailed(node_id=BOB, session=None, reason="No.")), [])
+
+    def test_failed_session(self) -> None:
+        """
+        A node that breaks the protocol is told with what it did.
+        """
+        failed = SyncFailed(node_id=BOB, session=2, reason="It sent \x1b garbage.")
+        self.assertEqual(self.presence.hear(failed), ["Syncing with bob failed: It sent ␛ garbage. Trying again."])
+        self.assertEqual(self.presence.hear(failed), [])
 
     def test_broken_session(self) -> None:
         """
