@@ -57,6 +57,11 @@ Name of the store in the data directory.
 """
 
 _TLS_PORT: Final = "tls.port"
+_RECOGNITION_TIMEOUT: Final = 1.0
+"""
+Seconds after which a node that does not say whether it is one of ours is sent to with care.
+"""
+
 _LOOK_AGAIN: Final = 0.02
 """
 Seconds between two looks at what is still to be sent.
@@ -212,7 +217,8 @@ class Node(MultiService):
     def _is_ours(self, connection: IConnection) -> Deferred[bool]:
         if connection.transport_name != "iroh":
             return succeed(True)
-        return self.exchange.ask(connection.node_id)
+        asking = self.exchange.ask(connection.node_id)
+        return asking.addTimeout(_RECOGNITION_TIMEOUT, self.reactor, lambda *_: False)
 
     async def _hold_configured(self) -> None:
         """

@@ -15,6 +15,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
@@ -34,6 +35,12 @@ __all__ = ["EXCHANGE_TIMEOUT", "AddressExchange", "EndpointOfExchange"]
 EXCHANGE_TIMEOUT: Final = 10.0
 """
 How long an exchange may take once the connection is open, in seconds.
+"""
+
+ANSWER_PATIENCE: Final = 0.25
+"""
+A node that we cannot dial may have just dialled us, and one of ours asks us then: wait so long for that, in seconds,
+before taking it for foreign (our own choice; asking takes a few milliseconds).
 """
 
 
@@ -281,10 +288,21 @@ class AddressExchange(Service):
         except NoCommonProtocol:
             self._found(node_id, False)
         except (ConnectError, CancelledError):
-            pass  # it will be asked again when somebody reaches it
+            await self._wait_to_be_asked(node_id)
         finally:
             del self._dialling[node_id]
             self._answer(node_id, self._ours.get(node_id, False))
+
+    async def _wait_to_be_asked(self, node_id: NodeId) -> None:
+        """
+        If nothing comes of it, the node is asked again when somebody reaches it.
+        """
+        if self.running and node_id not in self._ours:
+            waiting = self._dialling[node_id] = deferLater(self._clock, ANSWER_PATIENCE)
+            try:
+                await waiting
+            except CancelledError:
+                pass  # we stop
 
     def _answer(self, node_id: NodeId, answer: bool) -> None:
         for waiting in self._asking.pop(node_id, []):
@@ -314,6 +332,7 @@ class AddressExchange(Service):
 
     def _accepted(self, connection: IConnection) -> None:
         self._found(connection.node_id, True)
+        self._answer(connection.node_id, True)
         Deferred.fromCoroutine(self._run(connection, dialler=False)).addErrback(self._log_failure)
 
     async def _run(self, connection: IConnection, dialler: bool) -> None:

@@ -7,7 +7,7 @@ from zope.interface import implementer
 
 from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.endpoint.addresses import IrohAddress, TlsAddress
-from p2panda_tw.endpoint.exchange import AddressExchange
+from p2panda_tw.endpoint.exchange import ANSWER_PATIENCE, AddressExchange
 from p2panda_tw.endpoint.network import DEFAULT_NETWORK_ID
 from p2panda_tw.endpoint.record import ADDRESSES_PROTOCOL_ID, AddressRecord
 from p2panda_tw.endpoint.service import Endpoint
@@ -173,6 +173,20 @@ class ExchangeTests(SynchronousTestCase):
         self.assertIs(self.alice.exchange.is_ours(self.bob.node_id), True)
         self.assertIs(self.bob.exchange.is_ours(self.alice.node_id), True)
         self.assertEqual(len(self.alice.connections), 2)
+
+    def test_who_is_connected_to_waits(self) -> None:
+        """
+        A node that wants to know of somebody whom it cannot dial, but who has just dialled it, learns it from being
+        asked, and not later than that.
+        """
+        self.alice.meets(self.bob)
+        connected = self.alice.endpoint.connect(self.bob.node_id, ECHO)
+        pump(self.clock, lambda: connected.called)
+        answer = self.bob.exchange.ask(self.alice.node_id)
+        self.assertNoResult(answer)
+        self.assertTrue(self.wait(answer))
+        self.assertLess(self.clock.seconds(), ANSWER_PATIENCE)
+        self.settle()
 
     def test_unreachable(self) -> None:
         """
