@@ -15,8 +15,10 @@ from typing import Final
 
 from p2panda_tw.core.identity import VerifyingKey
 from p2panda_tw.core.logs import LogRanges
-from p2panda_tw.core.stored import StoredOperation
+from p2panda_tw.core.operation import RawOperation, decode_header
+from p2panda_tw.core.stored import Ingested, StoredOperation
 from p2panda_tw.core.topic import LogId
+from p2panda_tw.errors import DecodeError
 from p2panda_tw.sync.limits import MAX_SPANS
 from p2panda_tw.sync.pacing import Pacing
 from p2panda_tw.sync.remote_heights import RemoteHeights
@@ -110,6 +112,41 @@ class LiveFeed:
         if self._pacing is None and self._remote is not None:
             self._remote.forget()
             self._remote = None
+
+    def batch_stored(
+        self, batch: Sequence[RawOperation], ingested: Ingested, log_id: LogId | None, *, live: bool
+    ) -> None:
+        """
+        The peer has what it sent. Of what the store reports as new, some may have waited since another peer sent it.
+
+        @param batch: What the peer sent.
+        @param ingested: What became of it.
+        @param log_id: The one log id that every author has in this topic; C{None} if there are several.
+        @param live: Whether it was sent in live mode. During catch-up the peer's C{Have} has said enough.
+        """
+        new = ingested.operations
+        if len(new) != len(batch) or ingested.known or ingested.gaps or ingested.refused:
+            sent = {operation.header for operation in batch}
+            new = [stored for stored in new if stored.operation.header.raw in sent]
+        self.came_from_peer(new)
+        if not live or self._pacing is not None:
+            return
+        for stored in new:
+            header = stored.operation.header
+            self.peer_has(header.verifying_key, stored.log_id, header.seq_num)
+        if log_id is not None and len(new) < len(batch):
+            self._note_known(batch, log_id)
+
+    def _note_known(self, batch: Sequence[RawOperation], log_id: LogId) -> None:
+        """
+        Nobody else tells where operations belong that were known already. A peer that lies harms itself.
+        """
+        for operation in batch:
+            try:
+                header = decode_header(operation.header, verify=False)
+            except DecodeError:
+                continue
+            self.peer_has(header.verifying_key, log_id, header.seq_num)
 
     def came_from_peer(self, operations: Sequence[StoredOperation]) -> None:
         """

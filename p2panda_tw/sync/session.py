@@ -11,35 +11,26 @@ After C{Close}, an end of stream or the loss of the connection, what had come in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import IntEnum
 from typing import assert_never
 
 from p2panda_tw.core.identity import NodeId
 from p2panda_tw.core.logs import LogHeights, LogRanges, compare
-from p2panda_tw.core.operation import RawOperation, decode_header
 from p2panda_tw.core.stored import Heights, Ingested, Refusal
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.errors import DecodeError
 from p2panda_tw.sync import effects as fx
-from p2panda_tw.sync.events import (
-    ForkSeen,
-    LiveStarted,
-    SessionEnded,
-    SyncFailed,
-    SyncFinished,
-    SyncMetrics,
-    SyncProgress,
-    SyncStarted,
-)
+from p2panda_tw.sync.events import SyncMetrics
 from p2panda_tw.sync.feed import LiveTurn
 from p2panda_tw.sync.incoming import Batch
-from p2panda_tw.sync.limits import CLOSE_GRACE, PROGRESS_EVENT_INTERVAL
+from p2panda_tw.sync.limits import CLOSE_GRACE
 from p2panda_tw.sync.live import Live
-from p2panda_tw.sync.log_sync import CatchUp, CatchUpSender, ChunkCatchUp, Sent
+from p2panda_tw.sync.log_sync import CatchUp, CatchUpSender, ChunkCatchUp
 from p2panda_tw.sync.messages import LogIds, encode_have
 from p2panda_tw.sync.pacing import ECHO_SILENCE, Pacing, Settlement
 from p2panda_tw.sync.receiving import Moment, Phase, Receiving
+from p2panda_tw.sync.report import Report
 
 __all__ = ["Purpose", "Session"]
 
@@ -105,14 +96,13 @@ class Session:
         self._pacing: Pacing | None = None
         self._sender: CatchUpSender | None = None
         self._paused = False
-        self._started_told = False
-        self._progress_at = 0.0
         # The peer.
         self._receiving = Receiving(log_ids)
         self._ingesting: Batch | None = None
         self._ending: fx.EndOfStream | fx.ConnectionClosed | None = None
         # Live mode and the end.
         self._live = Live(number, turn)
+        self._report = Report(node_id, number, self._receiving, self._live)
         self._healing_since: float | None = None
         self._closing = False
 
@@ -186,22 +176,7 @@ class Session:
         """
         What went over it so far.
         """
-        sent = Sent() if self._sender is None else self._sender.sent
-        received = self._receiving
-        return SyncMetrics(
-            outgoing_operations=sent.total_operations,
-            outgoing_bytes=sent.total_bytes,
-            incoming_operations=received.total_operations,
-            incoming_bytes=received.total_bytes,
-            sent_operations=sent.operations,
-            sent_bytes=sent.size,
-            received_operations=received.operations,
-            received_bytes=received.size,
-            sent_live_operations=self._live.operations,
-            sent_live_bytes=self._live.size,
-            received_live_operations=received.live_operations,
-            received_live_bytes=received.live_size,
-        )
+        return self._report.metrics
 
     # Inputs.
 
@@ -240,7 +215,7 @@ class Session:
                 self._outputs += self._live.stored(operations, self._now)
             case fx.LogPageLoaded(log_page):
                 self._on_sender(lambda sender: sender.page_loaded(log_page, self._now))
-                self._tell_progress()
+                self._outputs += self._report.progress(self._now)
             case fx.StoredPageLoaded(page):
                 self._outputs += self._live.page_loaded(page, self._now)
             case fx.WritingPaused():
@@ -265,7 +240,7 @@ class Session:
                 self._read()
             case fx.RangeSizeLoaded(operations=count, size=size):
                 self._on_sender(lambda sender: sender.size_loaded(count, size))
-                self._tell_started()
+                self._outputs += self._report.started(self._now)
             case fx.EndOfStream() | fx.ConnectionClosed():
                 self._ending = event
                 self._read()
@@ -307,44 +282,19 @@ class Session:
         else:
             said = pacing.have_received(remote, self._now)
             if said is not None:
-                self._notify_failure(said)
+                self._outputs.append(self._report.failed(said))
             self._sender = ChunkCatchUp(self.number, ranges, pacing)
+        self._report.sent = self._sender.sent
         self._local = {}
         if self._paused:
             self._sender.writing_paused()
         self._on_sender(lambda sender: sender.begin(self._now))
-        self._tell_started()
+        self._outputs += self._report.started(self._now)
 
     def _on_sender(self, act: Callable[[CatchUpSender], list[fx.Output]]) -> None:
         if self._sender is not None:
             self._outputs += act(self._sender)
             self._maybe_finish_catch_up()
-
-    def _tell_started(self) -> None:
-        sender = self._sender
-        if self._started_told or self.phase < Phase.OPERATIONS or sender is None or not sender.sent.announced:
-            return
-        self._started_told = True
-        self._outputs.append(
-            fx.Notify(
-                SyncStarted(
-                    node_id=self.node_id,
-                    session=self.number,
-                    outgoing_operations=sender.sent.total_operations,
-                    outgoing_bytes=sender.sent.total_bytes,
-                    incoming_operations=self._receiving.total_operations,
-                    incoming_bytes=self._receiving.total_bytes,
-                )
-            )
-        )
-        self._progress_at = self._now
-
-    def _tell_progress(self) -> None:
-        if self.phase is Phase.OPERATIONS and self._now - self._progress_at >= PROGRESS_EVENT_INTERVAL:
-            self._progress_at = self._now
-            self._outputs.append(
-                fx.Notify(SyncProgress(node_id=self.node_id, session=self.number, metrics=self.metrics))
-            )
 
     # Reading.
 
@@ -360,7 +310,7 @@ class Session:
                 case Moment.HAVE:
                     self._begin_sending()
                 case Moment.ANNOUNCED:
-                    self._tell_started()
+                    self._outputs += self._report.started(self._now)
                     self._maybe_finish_catch_up()
                 case Moment.DONE:
                     self._maybe_finish_catch_up()
@@ -390,52 +340,14 @@ class Session:
         if fatal is not None:
             self._fail(fatal.reason, to_blame=True)
             return
-        self._note_origin(batch.operations, ingested)
+        self._live.feed.batch_stored(batch.operations, ingested, self._log_id, live=self.phase is Phase.LIVE)
         self._outputs += [fx.Refuse(refusal) for refusal in ingested.refused]
-        for fork in ingested.forks:
-            event = ForkSeen(
-                author=fork.author,
-                log_id=fork.log_id,
-                seq_num=fork.seq_num,
-                kept=fork.kept,
-                refused=fork.refused,
-            )
-            self._outputs.append(fx.Notify(event))
+        self._outputs += [self._report.forked(fork) for fork in ingested.forks]
         if ingested.gaps:
             self._outputs.append(fx.GapsFound(ingested.gaps))
-        self._tell_progress()
+        self._outputs += self._report.progress(self._now)
         self._outputs += self._live.release(self._now)
         self._read()
-
-    def _note_origin(self, batch: Sequence[RawOperation], ingested: Ingested) -> None:
-        """
-        The peer has what it sent. Of what the store reports as new, some may have waited since another peer sent it.
-        """
-        new = ingested.operations
-        if len(new) != len(batch) or ingested.known or ingested.gaps or ingested.refused:
-            sent = {operation.header for operation in batch}
-            new = [stored for stored in new if stored.operation.header.raw in sent]
-            if self._log_id is not None and self._pacing is None and len(new) < len(batch):
-                self._note_known(batch, self._log_id)
-        self._live.feed.came_from_peer(new)
-        if self._pacing is None and self.phase is Phase.LIVE:
-            for stored in new:
-                header = stored.operation.header
-                self._live.feed.peer_has(header.verifying_key, stored.log_id, header.seq_num)
-
-    def _note_known(self, batch: Sequence[RawOperation], log_id: LogId) -> None:
-        """
-        Nobody else tells where operations belong that were known already. A peer that lies harms itself.
-        """
-        if self.phase is not Phase.LIVE:
-            # Its Have said so before.
-            return
-        for operation in batch:
-            try:
-                header = decode_header(operation.header, verify=False)
-            except DecodeError:
-                continue
-            self._live.feed.peer_has(header.verifying_key, log_id, header.seq_num)
 
     # From catch-up to live mode.
 
@@ -443,13 +355,13 @@ class Session:
         sender = self._sender
         if self.phase is not Phase.OPERATIONS or not self._receiving.done or sender is None or not sender.sent.done:
             return
-        self._tell_started()
-        self._outputs.append(fx.Notify(SyncFinished(node_id=self.node_id, session=self.number, metrics=self.metrics)))
+        self._outputs += self._report.started(self._now)
+        self._outputs.append(self._report.finished())
         if self._purpose is Purpose.CATCH_UP:
             self._finish()
             return
         self._receiving.phase = Phase.LIVE
-        self._outputs.append(fx.Notify(LiveStarted(self.node_id, self.number)))
+        self._outputs.append(self._report.live_started())
         if self._pacing is not None:
             self._settle(self._pacing, sender.complete)
         if self._purpose is Purpose.SHORT:
@@ -517,15 +429,12 @@ class Session:
     def _finish(self) -> None:
         self._over()
         self._outputs.append(fx.Finish())
-        self._outputs.append(fx.Notify(SessionEnded(node_id=self.node_id, session=self.number, metrics=self.metrics)))
+        self._outputs.append(self._report.ended())
 
     def _fail(self, reason: str, *, to_blame: bool) -> None:
         self._over()
         self._outputs.append(fx.Abort(reason, to_blame))
-        self._notify_failure(reason)
-
-    def _notify_failure(self, reason: str) -> None:
-        self._outputs.append(fx.Notify(SyncFailed(node_id=self.node_id, session=self.number, reason=reason)))
+        self._outputs.append(self._report.failed(reason))
 
     def _over(self) -> None:
         self._receiving.phase = Phase.OVER
