@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.errors import LocalProtocolError
+from p2panda_tw.store.records import TopicRecord
 from p2panda_tw.subscription import Message, Start
 
 if TYPE_CHECKING:
@@ -118,14 +119,14 @@ class Commands:
         if topic is None:
             return {"ticket": self._node.ticket()}
         found = await self.find_topic(topic)
-        return {"ticket": self._node.ticket(found, await self._form(found))}
+        return {"ticket": self._node.ticket(found, (await self._record(found)).form)}
 
     async def publish(self, topic: str, value: Any) -> dict[str, Any]:
         """
         @return: Once the value is stored: id and C{seq_num} of its operation.
         """
         found = await self.find_topic(topic)
-        stream = self._node.stream(found, await self._form(found))
+        stream = self._node.stream(found, (await self._record(found)).form)
         try:
             operation = await stream.publish(value)
         finally:
@@ -143,7 +144,8 @@ class Commands:
         @param follow: Go on with what comes in from now on, without end.
         """
         found = await self.find_topic(topic)
-        stream = self._node.stream(found, await self._form(found))
+        record = await self._record(found)
+        stream = self._node.stream(found, record.form)
         until = None if follow else await self._node.newest_arrival(found)
         try:
             if until == 0:
@@ -153,6 +155,8 @@ class Commands:
                 yield describe_message(message)
         finally:
             await stream.close()
+            if record.is_left:
+                await self._node.leave_topic(found)  # who reads an old topic has not come back to it
 
     async def find_topic(self, text: str) -> Topic:
         """
@@ -170,8 +174,8 @@ class Commands:
                 return found[0]
         raise LocalProtocolError(f"This node has no topic {text!r}. `p2panda topic list` shows those it has.")
 
-    async def _form(self, topic: Topic) -> Form:
-        return next(record.form for record in await self._node.topics() if record.topic == topic)
+    async def _record(self, topic: Topic) -> TopicRecord:
+        return next(record for record in await self._node.topics() if record.topic == topic)
 
 
 def read_form(text: str) -> Form:

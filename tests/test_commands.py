@@ -49,6 +49,16 @@ class CommandsTests(NodeTestCase):
         """
         return self.failed(Deferred.fromCoroutine(command), LocalProtocolError).getErrorMessage()
 
+    def test_reading_a_left_topic(self) -> None:
+        """
+        Who reads a topic that was left has not come back to it.
+        """
+        self.run_(self.commands.publish("ours", "old"))
+        self.run_(self.commands.leave_topic("ours"))
+        self.assertEqual(self.everything(), ["old"])
+        (record,) = self.run_(self.commands.topics())
+        self.assertTrue(record["left"])
+
     def test_new_topic(self) -> None:
         """
         A new topic has a name, a form and a ticket that leads into it; names are used once.
