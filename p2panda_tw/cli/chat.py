@@ -158,12 +158,12 @@ async def _chat(reactor: Any, config: Config, wish: _Wish) -> int:
             if isinstance(view, PlainView):
                 view.introduce(introduction)
                 await conversation.open(nickname)
-                return await _read_pipe(reactor, conversation, wish)
+                return await conversation.attend(_read_pipe(reactor, conversation, wish))
             with view:
                 view.introduce(introduction)
                 view.attend(lambda: conversation.own_name, conversation.presence.describe)
                 await conversation.open(nickname)
-                await _read_terminal(conversation, view)
+                await conversation.attend(_read_terminal(conversation, view))
                 return 0
         finally:
             conversation.close()

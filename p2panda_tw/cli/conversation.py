@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError, TimeoutError, gatherResults
 from twisted.python.failure import Failure
@@ -24,6 +24,8 @@ from p2panda_tw.subscription import Message, Start
 
 if TYPE_CHECKING:
     from p2panda_tw.node import Node
+
+T = TypeVar("T")
 
 __all__ = ["NICKNAME", "Conversation", "View"]
 
@@ -93,6 +95,8 @@ class Conversation:
         self._seen = 0
         self._running: list[Deferred[object]] = []
         self._waiting: list[Deferred[None]] = []
+        self._talking: Deferred[Any] | None = None
+        self._failure: Failure | None = None
 
     async def open(self, nickname: str | None) -> None:
         """
@@ -104,6 +108,25 @@ class Conversation:
         self._run(self._follow())
         if nickname and self.transcript.names.chosen(self._node.node_id) != nickname:
             self._run(self.publish([NICK + nickname]))
+
+    async def attend(self, talking: Coroutine[Any, Any, T]) -> T:
+        """
+        Let somebody talk as long as the conversation lasts.
+
+        @param talking: Reads what is typed, and says it. Cancelled when nothing can be shown any more.
+
+        @raise Exception: Why nothing can be shown any more.
+        """
+        self._talking = Deferred.fromCoroutine(talking)
+        if self._failure is not None:
+            self._talking.cancel()
+        try:
+            result: T = await self._talking
+        except CancelledError:
+            if self._failure is not None:
+                self._failure.raiseException()
+            raise
+        return result
 
     def close(self) -> None:
         """
@@ -275,7 +298,9 @@ class Conversation:
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
-            self._view.notice(f"The chat cannot go on: {failure.getErrorMessage()}")
+            self._failure = failure
+            if self._talking is not None:
+                self._talking.cancel()
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -120,8 +120,11 @@ class ListView:
     """
 
     lines: list[str] = field(default_factory=list)
+    is_broken: bool = False
 
     def show(self, entry: Entry) -> None:
+        if self.is_broken:
+            raise BrokenPipeError
         if not isinstance(entry, NewDay):
             self.lines.append(plain(entry).partition(" ")[2])
 
@@ -277,6 +280,21 @@ class ConversationTests(ConversationTestCase):
         self.assertEqual(self.view.take(), ["* This message could not be stored yet, it waits."])
         waits.errback(LogNotConfirmed("Nobody has told how far our log goes."))
         self.assertEqual(self.view.take(), ["* Not sent: Nobody has told how far our log goes."])
+
+    def test_broken_view(self) -> None:
+        """
+        When nobody can see the messages any more, the chat ends.
+        """
+        self.open()
+        talking: Deferred[None] = Deferred()
+
+        async def talk() -> None:
+            await talking
+
+        attending = Deferred.fromCoroutine(self.conversation.attend(talk()))
+        self.view.is_broken = True
+        self.stream.receive("hello")
+        self.failureResultOf(attending, BrokenPipeError)
 
     def test_chat_form(self) -> None:
         """
