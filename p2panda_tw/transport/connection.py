@@ -9,6 +9,7 @@ that begins with received bytes, that is at the end of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -24,7 +25,7 @@ from p2panda_tw.errors import ConnectError, LocalProtocolError
 from p2panda_tw.interfaces import IConnection
 from p2panda_tw.transport.complaints import Complaints
 from p2panda_tw.transport.frames import NORMAL
-from p2panda_tw.transport.limits import CLOSE_TIMEOUT, STALLED_FRAME, STALLED_PAYLOAD, KeepAlive, ReceiveBudget
+from p2panda_tw.transport.limits import CLOSE_TIMEOUT, KeepAlive, ReceiveBudget
 from p2panda_tw.transport.mux import Mux
 from p2panda_tw.transport.mux_stream import (
     DataReceived,
@@ -38,6 +39,7 @@ from p2panda_tw.transport.mux_stream import (
     StreamReset,
     Violated,
 )
+from p2panda_tw.transport.pulse import SILENT, Pulse
 from p2panda_tw.transport.streams import NodeAddress, Stream, lost
 
 __all__ = ["Connection"]
@@ -100,9 +102,8 @@ class Connection(Protocol):
         self._turn_call: IDelayedCall | None = None
         self._tick_call: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
-        self._heard = 0.0
         self._pings = 0
-        self._progress = (0.0, 0, 0)  # when a frame last made progress, and how many frames and payload bytes then
+        self._pulse = Pulse(keep_alive, clock.seconds())
         self._closers: list[Deferred[None]] = []
 
     # The transport below.
@@ -115,9 +116,6 @@ class Connection(Protocol):
         self._bytes = self.transport
         self._connected = True
         self._bytes.registerProducer(self, True)
-        now = self._clock.seconds()
-        self._heard = now
-        self._progress = (now, 0, 0)
         self._tick_call = self._clock.callLater(self._keep_alive.interval, self._tick)
         if not self._dialler:
             self._ping()
@@ -142,7 +140,7 @@ class Connection(Protocol):
         """
         There was a sign of life, be it a part of a frame.
         """
-        self._heard = self._clock.seconds()
+        self._pulse.heard(self._clock.seconds())
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -236,6 +234,16 @@ class Connection(Protocol):
         self._mux.go_away(1)
         self._flush()
         self._part(PARTING_TIMEOUT)
+
+    def hand_to(self, accept: Callable[[IConnection], None]) -> None:
+        """
+        Give an accepted connection to whoever takes it. If that fails, the connection ends, and nothing else.
+        """
+        try:
+            accept(cast(IConnection, self))
+        except Exception:
+            self._log.failure("{accept} failed to take a connection.", accept=accept)
+            self.abort("The node failed to take the connection.")
 
     def complain(self, cause: str, sentence: str) -> None:
         """
@@ -335,21 +343,16 @@ class Connection(Protocol):
 
     def _tick(self) -> None:
         self._tick_call = None
-        now = self._clock.seconds()
-        if now - self._heard >= self._keep_alive.dead_after:
-            sentence = f"Nothing was heard from the other node for {self._keep_alive.dead_after:g} seconds."
-            self.complain("silent", sentence)
-            self.abort(sentence)
+        trouble = self._pulse.check(self._clock.seconds(), self._mux.frames, self._mux.payload)
+        if trouble is not None:
+            cause, sentence = trouble
+            if cause == SILENT:
+                self.complain(cause, sentence)
+                self.abort(sentence)
+            else:
+                self._cut_off(cause, sentence)
             return
-        since, frames, payload = self._progress
-        mux = self._mux
-        # Pings are answered, so frames arrive all the time.
-        if mux.frames != frames or mux.payload - payload >= STALLED_PAYLOAD:
-            self._progress = (now, mux.frames, mux.payload)
-        elif now - since >= max(STALLED_FRAME, self._keep_alive.interval + self._keep_alive.dead_after):
-            self._cut_off("trickle", f"Bytes trickled in, but no frame within {STALLED_FRAME:g} seconds.")
-            return
-        mux.renew_allowance()
+        self._mux.renew_allowance()
         self._ping()
         self._flush()
         self._tick_call = self._clock.callLater(self._keep_alive.interval, self._tick)

@@ -16,11 +16,17 @@ from twisted.python.failure import Failure
 from p2panda_tw.errors import ConnectError, NoCommonProtocol, WrongNode
 from p2panda_tw.transport.limits import CONNECT_TIMEOUT
 
-__all__ = ["dial"]
+__all__ = ["Turns", "dial"]
 
 STAGGER: Final = 0.25
 """
 Seconds between attempts.
+"""
+
+MAX_AT_ONCE: Final = 16
+"""
+Attempts at one address that may be under way: half of what the other side allows an address of ours, because a second
+node may run here.
 """
 
 _T = TypeVar("_T")
@@ -50,6 +56,42 @@ def dial(
         failed.errback(ConnectError("No address of the node is known."))
         return failed
     return _Dialling(clock, attempts, stagger, timeout).begin()
+
+
+class Turns:
+    """
+    Lets a limited number of attempts at one address go ahead, and the others wait.
+    """
+
+    def __init__(self, limit: int = MAX_AT_ONCE) -> None:
+        self._limit = limit
+        self._running: dict[object, int] = {}
+        self._waiting: dict[object, list[Deferred[None]]] = {}
+
+    def enter(self, address: object) -> Deferred[None]:
+        """
+        @return: Fires when it is the attempt's turn, which ends with L{leave}. May be cancelled before.
+        """
+        turn: Deferred[None] = Deferred(lambda given_up: self._waiting[address].remove(given_up))
+        if self._running.get(address, 0) < self._limit:
+            self._running[address] = self._running.get(address, 0) + 1
+            turn.callback(None)
+        else:
+            self._waiting.setdefault(address, []).append(turn)
+        return turn
+
+    def leave(self, address: object) -> None:
+        """
+        An attempt is over.
+        """
+        waiting = self._waiting.get(address)
+        if waiting:
+            waiting.pop(0).callback(None)
+            return
+        self._waiting.pop(address, None)
+        self._running[address] -= 1
+        if not self._running[address]:
+            del self._running[address]
 
 
 class _Dialling(Generic[_T]):

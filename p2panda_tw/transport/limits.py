@@ -15,7 +15,6 @@ __all__ = [
     "CLOSE_TIMEOUT",
     "CONNECT_TIMEOUT",
     "KEEP_ALIVE",
-    "STALLED_FRAME",
     "ConnectionLimits",
     "KeepAlive",
     "ReceiveBudget",
@@ -57,12 +56,6 @@ Seconds from the start of dialling until a connection is open, and for the hands
 CLOSE_TIMEOUT: Final = 5.0
 """
 Seconds that an orderly close may take.
-"""
-
-STALLED_FRAME: Final = 30.0
-STALLED_PAYLOAD: Final = 16 * 1024
-"""
-A frame that has begun brings so many bytes, or its end, in so many seconds.
 """
 
 

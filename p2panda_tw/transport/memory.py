@@ -232,7 +232,7 @@ class MemoryTransport:
         self._remember(here, ends)
         other._remember(there, ends)
         assert other._accept is not None
-        other._accept(there)
+        there.hand_to(other._accept)
         return here
 
     def _connection(self, node_id: NodeId, alpn: bytes, dialler: bool) -> Connection:

@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from OpenSSL import SSL
-from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -24,17 +23,18 @@ from zope.interface import implementer
 
 from p2panda_tw.core.identity import NodeId, SigningKey
 from p2panda_tw.endpoint.addresses import Address, TlsAddress
-from p2panda_tw.errors import ConfigurationError, ConnectError, NoCommonProtocol, RemoteProtocolError, WrongNode
+from p2panda_tw.errors import ConfigurationError, ConnectError, RemoteProtocolError
 from p2panda_tw.interfaces import IConnection, INodeTransport
 from p2panda_tw.transport.complaints import Complaints
 from p2panda_tw.transport.connection import Connection
-from p2panda_tw.transport.dialling import dial
+from p2panda_tw.transport.dialling import Turns, dial
 from p2panda_tw.transport.limits import CONNECT_TIMEOUT, KEEP_ALIVE, ConnectionLimits, KeepAlive, ReceiveBudget
 from p2panda_tw.transport.listening import EVERYWHERE, Listening, parse_listen
 from p2panda_tw.transport.local_addresses import interface_hosts, to_addresses
 from p2panda_tw.transport.roster import Roster
 from p2panda_tw.transport.streams import NodeAddress
-from p2panda_tw.transport.tls_context import Acceptor, Dialler, NoOverlap, TlsContexts, peer_of
+from p2panda_tw.transport.tls_attempt import TlsAttempt
+from p2panda_tw.transport.tls_context import Acceptor, NoOverlap, TlsContexts, peer_of
 from p2panda_tw.transport.tls_session import Session, TlsFactory
 
 __all__ = ["TlsTransport"]
@@ -101,6 +101,7 @@ class TlsTransport:
         self._offered: Callable[[], Sequence[bytes]] = tuple
         self._listening = Listening()
         self._roster = Roster()
+        self._turns = Turns()
         self._sessions: dict[Session, None] = {}
         self._addresses: list[TlsAddress] = []
         self._watchers: list[Callable[[], None]] = []
@@ -154,7 +155,7 @@ class TlsTransport:
         attempts = [
             functools.partial(self._attempt, contexts, node_id, address, alpn)
             for address in addresses
-            if isinstance(address, TlsAddress)
+            if isinstance(address, TlsAddress) and (address not in self._addresses or node_id == self._node_id)
         ]
         return self._roster.attempt(dial(self._reactor, attempts))
 
@@ -220,7 +221,19 @@ class TlsTransport:
         self, contexts: TlsContexts, node_id: NodeId, address: TlsAddress, alpn: bytes
     ) -> Deferred[IConnection]:
         self._limits.begin(None)
-        return _Attempt(self, contexts, node_id, address, alpn).begin()
+        attempt = TlsAttempt(
+            self._reactor,
+            contexts,
+            node_id=node_id,
+            address=address,
+            alpn=alpn,
+            endpoint=self._client_endpoint(address),
+            limits=self._limits,
+            turns=self._turns,
+            remember=self._remember,
+            make_connection=functools.partial(self._connection, node_id, alpn, dialler=True),
+        )
+        return attempt.begin()
 
     def _connection(self, node_id: NodeId, alpn: bytes, dialler: bool) -> Connection:
         """
@@ -271,7 +284,7 @@ class TlsTransport:
 
         def proven(connection: Connection) -> None:
             if self._accept is not None:
-                self._accept(cast(IConnection, connection))
+                connection.hand_to(self._accept)
 
         counted: list[bool] = []
         return self._remember(Session(self._reactor, prove, proven, failed, CONNECT_TIMEOUT))
@@ -283,106 +296,6 @@ class TlsTransport:
         self._sessions[session] = None
         session.over.addCallback(lambda _: self._sessions.pop(session, None) and None)
         return session
-
-
-class _Attempt:
-    """
-    One attempt to reach a node at one address.
-    """
-
-    def __init__(
-        self, transport: TlsTransport, contexts: TlsContexts, node_id: NodeId, address: TlsAddress, alpn: bytes
-    ) -> None:
-        self._transport = transport
-        self._node_id = node_id
-        self._address = address
-        self._alpn = alpn
-        self._done: Deferred[IConnection] = Deferred(lambda _: self._give_up())
-        self._counted = False  # by node, not only in all
-        self._connecting: Deferred[Any] | None = None
-        self._session = Session(transport._reactor, self._prove, self._proven, self._failed, None)
-        self._factory = TlsFactory(transport._reactor, Dialler(contexts, alpn), True, self._made)
-
-    def begin(self) -> Deferred[IConnection]:
-        self._connecting = self._transport._client_endpoint(self._address).connect(
-            cast(IProtocolFactory, self._factory)
-        )
-        self._connecting.addCallbacks(self._connected, self._unreachable)
-        return self._done
-
-    def _made(self, address: IAddress | None) -> Session:
-        return self._transport._remember(self._session)
-
-    def _connected(self, layer: object) -> None:
-        self._connecting = None
-
-    def _unreachable(self, failure: Failure) -> None:
-        self._connecting = None
-        self._failed(failure)
-
-    def _prove(self, tls: SSL.Connection) -> Connection:
-        node_id = peer_of(tls, dialled=True)
-        if node_id != self._node_id:
-            raise WrongNode(f"Another node answers at {self._address}.")
-        if tls.get_alpn_proto_negotiated() != self._alpn:
-            raise NoCommonProtocol(f"The node at {self._address} chose another protocol than the one asked for.")
-        self._transport._limits.finish(None, node_id)
-        self._counted = True
-        return self._transport._connection(node_id, self._alpn, dialler=True)
-
-    def _proven(self, connection: Connection) -> None:
-        assert connection.opened is not None
-        connection.opened.addCallbacks(self._opened, self._fail)
-
-    def _opened(self, connection: Connection) -> None:
-        if self._done.called:
-            connection.abort("The attempt was given up.")
-        else:
-            self._done.callback(cast(IConnection, connection))
-
-    def _failed(self, failure: Failure) -> None:
-        if not self._counted:
-            self._counted = True
-            self._transport._limits.fail(None)
-        self._fail(failure)
-
-    def _fail(self, failure: Failure) -> None:
-        if not self._done.called:
-            self._done.errback(self._explain(failure))
-
-    def _explain(self, failure: Failure) -> Failure:
-        error, where = failure.value, str(self._address)
-        if isinstance(error, ConnectError):
-            return failure
-        if isinstance(error, RemoteProtocolError):
-            return Failure(ConnectError(f"What answers at {where} is no node. {error}"))
-        if isinstance(error, SSL.Error):
-            if _asks_for_another_protocol(error):
-                return Failure(NoCommonProtocol(f"The node at {where} does not speak this protocol in this network."))
-            return Failure(ConnectError(f"The TLS handshake with {where} failed."))
-        if isinstance(error, ConnectionRefusedError):
-            return Failure(ConnectError(f"Nothing listens at {where}."))
-        if isinstance(error, DNSLookupError):
-            return Failure(ConnectError(f"The host name of {where} is not known."))
-        if isinstance(error, CancelledError):
-            return failure
-        if self._connecting is None and self._session.transport is not None:
-            return Failure(ConnectError(f"The node at {where} closed the connection before it was open."))
-        return Failure(ConnectError(f"{where} cannot be reached: {str(error).rstrip('.')}."))
-
-    def _give_up(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-        else:
-            self._session.give_up(ConnectError("The attempt was given up."))
-
-
-def _asks_for_another_protocol(error: SSL.Error) -> bool:
-    """
-    @return: Whether the other side's alert means that no protocol is common: 120, or 80 from other TLS versions.
-    """
-    reasons = [str(entry[-1]) for entry in error.args[0]] if error.args and isinstance(error.args[0], list) else []
-    return any("no application protocol" in reason or "alert internal error" in reason for reason in reasons)
 
 
 def _host_of(address: IAddress | None) -> str:

@@ -15,6 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from p2panda_tw.core.identity import NodeId, SigningKey
+from p2panda_tw.errors import RemoteProtocolError
 from p2panda_tw.transport.certificate import check_certificate, make_certificate
 
 __all__ = ["Acceptor", "Dialler", "NoOverlap", "TlsContexts", "peer_of"]
@@ -111,6 +112,9 @@ def peer_of(connection: SSL.Connection, dialled: bool) -> NodeId:
 
     @raise p2panda_tw.errors.RemoteProtocolError: The certificate is not that of a node.
     """
-    leaf = connection.get_peer_certificate(as_cryptography=True)
-    chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+    try:
+        leaf = connection.get_peer_certificate(as_cryptography=True)
+        chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+    except ValueError as error:  # OpenSSL is content with more than the parser of cryptography
+        raise RemoteProtocolError("The certificate of the other node cannot be read.") from error
     return check_certificate(leaf, chain[1:] if dialled else chain)

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2panda_tw.errors import ConnectError, NoCommonProtocol, WrongNode
-from p2panda_tw.transport.dialling import dial
+from p2panda_tw.transport.dialling import Turns, dial
 
 
 class DialTests(SynchronousTestCase):
@@ -97,3 +97,37 @@ class DialTests(SynchronousTestCase):
         Without an address there is an error.
         """
         self.failureResultOf(self.dial(), ConnectError)
+
+
+class TurnsTests(SynchronousTestCase):
+    """
+    Not too many attempts at one address.
+    """
+
+    def test_turns(self) -> None:
+        """
+        Who comes late waits until somebody is done; another address is not concerned.
+        """
+        turns = Turns(2)
+        first, second, third, other = (turns.enter(name) for name in ("a", "a", "a", "b"))
+        for granted in (first, second, other):
+            self.successResultOf(granted)
+        self.assertNoResult(third)
+        turns.leave("a")
+        self.successResultOf(third)
+        turns.leave("a")
+        turns.leave("a")
+        turns.leave("b")
+        self.assertEqual((turns._running, turns._waiting), ({}, {}))
+
+    def test_given_up(self) -> None:
+        """
+        Who stops waiting takes no turn.
+        """
+        turns = Turns(1)
+        turns.enter("a")
+        waiting, patient = turns.enter("a"), turns.enter("a")
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        turns.leave("a")
+        self.successResultOf(patient)

@@ -294,6 +294,20 @@ class HandshakeTests(Hostile):
         self.assertIsNotNone(peer.lost)
         self.assertEqual(self.causes(), [("127.0.0.1", "too many connections")])
 
+    def test_node_fails(self) -> None:
+        """
+        A mistake in whoever takes connections costs that connection alone.
+        """
+
+        def fail(connection: IConnection) -> None:
+            raise ZeroDivisionError("a mistake")
+
+        self.transport._accept = fail
+        peer = connect_tls(self.reactor, "127.0.0.1", self.port, RawTls(ALICE, [CHAT]))
+        self.let(0.1)
+        self.assertIsNotNone(peer.lost)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_stop_in_a_handshake(self) -> None:
         """
         Stopping does not wait for handshakes.
@@ -405,6 +419,31 @@ class DialTests(Hostile):
         self.let(0.1)
         self.failureResultOf(attempt, ConnectError)
         self.assertEqual(self.causes(), [(str(ALICE.verifying_key), "garbage")])
+
+    def test_many_at_once(self) -> None:
+        """
+        A hundred connections to one node may be wished for at once; they do not get in each other's way.
+        """
+        other = self.make(CAROL)
+        other._limits = ConnectionLimits()
+        self.successResultOf(other.listen(lambda _: None, list))
+        attempts = [other.connect(BOB.verifying_key, self.transport.addresses(), CHAT) for _ in range(100)]
+        self.let(1)
+        for attempt in attempts:
+            self.successResultOf(attempt)
+        self.assertEqual((len(self.accepted), self.causes()), (100, []))
+        stopped = other.stop()
+        self.let(1)
+        self.successResultOf(stopped)
+
+    def test_not_ourselves(self) -> None:
+        """
+        Another node is not looked for at our own address.
+        """
+        error = self.failureResultOf(
+            self.transport.connect(CAROL.verifying_key, self.transport.addresses(), CHAT), ConnectError
+        ).value
+        self.assertEqual(str(error), "No address of the node is known.")
 
     def test_no_address(self) -> None:
         """
