@@ -287,7 +287,7 @@ def _topic_id(value: object) -> Topic:
         return Topic.from_hex(text(value))
     except ValueError:
         # The wrong value is not repeated: it may be most of a secret.
-        raise ValueError('must be 64 hex digits in quotation marks; "p2panda topic new" makes one.') from None
+        raise ValueError('must be 64 hex digits in quotation marks; "p2panda topic new --json" makes one.') from None
 
 
 def _topic_name(value: object) -> str:
