@@ -2,15 +2,59 @@
 """
 How much all sessions hold that was received and is not stored. Each one keeps to the limits of a message, but many of
 them could still fill the memory together; then the one that holds most has to go.
+
+What is handed to the store stays in memory until it is stored, even if the session ends meanwhile. So it is counted
+apart, and who comes with more waits.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
-from p2panda_tw.sync.limits import HELD_BYTES
+from p2panda_tw.sync.limits import HELD_BYTES, IN_STORE_BYTES
 
-__all__ = ["HeldBytes"]
+__all__ = ["HeldBytes", "StoreGate"]
+
+
+class StoreGate:
+    """
+    Lets batches into the store one after the other, as many at once as there is room for.
+
+    @ivar inside: Bytes that are in the store and were not answered.
+    """
+
+    def __init__(self, limit: int = IN_STORE_BYTES) -> None:
+        self.inside = 0
+        self._limit = limit
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+
+    def enter(self, size: int, begin: Callable[[], None]) -> None:
+        """
+        @param begin: Called when there is room, perhaps at once. From then on the bytes are inside.
+        """
+        self._waiting.append((size, begin))
+        self._go_on()
+
+    def leave(self, size: int) -> None:
+        """
+        The store has answered.
+        """
+        self.inside -= size
+        self._go_on()
+
+    def withdraw(self, begin: Callable[[], None]) -> None:
+        """
+        Who waits does so no more.
+        """
+        self._waiting = deque([entry for entry in self._waiting if entry[1] is not begin])
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._waiting and (not self.inside or self.inside + self._waiting[0][0] <= self._limit):
+            size, begin = self._waiting.popleft()
+            self.inside += size
+            begin()
 
 
 class HeldBytes:
@@ -18,10 +62,12 @@ class HeldBytes:
     The sum over all sessions.
 
     @ivar total: Bytes held.
+    @ivar gate: The way into the store.
     """
 
     def __init__(self, limit: int = HELD_BYTES) -> None:
         self.total = 0
+        self.gate = StoreGate()
         self._limit = limit
         self._held: dict[Callable[[], None], int] = {}
 

@@ -18,6 +18,7 @@ __all__ = [
     "HANDSHAKE_TIMEOUT",
     "HELD_BYTES",
     "INITIATE_PATIENCE",
+    "IN_STORE_BYTES",
     "MAX_FRAME",
     "MAX_HANDSHAKE_PAYLOAD",
     "MAX_HAVE",
@@ -161,8 +162,14 @@ MAX_SESSIONS: Final = 1024
 How many sessions there may be in all (ours).
 """
 
-HELD_BYTES: Final = 24 * 1024 * 1024
+HELD_BYTES: Final = 20 * 1024 * 1024
 """
-How much all sessions together may hold that was received and is not stored, unfinished frames included, in bytes
-(ours). The session that holds most is ended when it gets more.
+How much all sessions together may hold that was received and is not in the store, unfinished frames included, in bytes
+(ours). The session that holds most is ended when it gets more. More than one operation of the largest size; the next
+one may be in the store already.
+"""
+
+IN_STORE_BYTES: Final = 4 * 1024 * 1024
+"""
+How many bytes of all sessions together are in the store at once, unless a single operation has more (ours).
 """

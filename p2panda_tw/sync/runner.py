@@ -172,6 +172,8 @@ class SessionRunner:
         self._frames = 0
         self._watch = ProgressWatch()
         self._timers: dict[fx.Timer, IDelayedCall] = {}
+        self._waiting: Callable[[], None] | None = None  # to hand a batch to the store
+        self._in_store = 0
 
     # What happens.
 
@@ -196,7 +198,7 @@ class SessionRunner:
             self._end("A mistake in this program.", False, lambda: self.connection.abort("an internal error"))
         finally:
             self._running = False
-        self._held.update(self._evict, 0 if self.over else self._decoder.buffered + self.session.held)
+        self._count()
         self._host.session_progressed(self)
 
     def tick(self, now: float) -> None:
@@ -215,6 +217,10 @@ class SessionRunner:
         elif self._paused_since is not None and self.session.catching_up:
             if now - self._paused_since >= WRITE_PATIENCE:
                 self.feed(fx.ConnectionClosed("The node takes nothing of what is sent to it."))
+
+    def _count(self) -> None:
+        held = self._decoder.buffered + self.session.held - self._in_store
+        self._held.update(self._evict, 0 if self.over else held)
 
     def _evict(self) -> None:
         self.feed(fx.GarbageReceived("More was received than there is room for."))
@@ -257,7 +263,7 @@ class SessionRunner:
             self._frames += len(frames)
             self.feed(fx.FramesReceived(frames))
         else:
-            self._held.update(self._evict, self._decoder.buffered + self.session.held)
+            self._count()
 
     def end_of_stream(self) -> None:
         """
@@ -314,7 +320,7 @@ class SessionRunner:
                     for data in writes:
                         self._stream.write(data)
             case fx.Ingest(operations, live):
-                self._ask(store.ingest(topic, operations, live=live), fx.IngestFinished)
+                self._ingest(operations, live)
             case fx.LoadLogPage(author=author, log_id=log_id, after=after, until=until, limit=limit):
                 page = store.log_page(topic, author, log_id, after, until, limit_ops=limit, limit_bytes=PAGE_BYTES)
                 self._ask(page, fx.LogPageLoaded)
@@ -342,6 +348,24 @@ class SessionRunner:
                 self._end(reason, to_blame, lambda: self.connection.abort(reason))
             case _:
                 assert_never(output)
+
+    def _ingest(self, operations: Sequence[RawOperation], live: bool) -> None:
+        size = sum([len(header) if body is None else len(header) + len(body) for header, body in operations])
+
+        def begin() -> None:
+            self._waiting = None
+            self._in_store = size
+            answer = self._store.ingest(self._topic, operations, live=live)
+            answer.addBoth(leave)
+            self._ask(answer, fx.IngestFinished)
+
+        def leave(result: T) -> T:
+            self._in_store = 0
+            self._held.gate.leave(size)
+            return result
+
+        self._waiting = begin
+        self._held.gate.enter(size, begin)
 
     def _ask(self, answer: Deferred[T], fact: Callable[[T], fx.Input]) -> None:
         answer.addCallbacks(lambda result: self.feed(fact(result)), self._store_failed)
@@ -378,6 +402,10 @@ class SessionRunner:
         for call in self._timers.values():
             call.cancel()
         self._timers.clear()
+        self._decoder = FrameDecoder(1)  # lets go of what it holds
+        if self._waiting is not None:
+            self._held.gate.withdraw(self._waiting)
+            self._waiting = None
         act()
         self._unsent.clear()
         self._host.session_over(self, reason, to_blame)

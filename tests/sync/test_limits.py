@@ -4,6 +4,7 @@ The small parts that keep bad peers within limits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2panda_tw.core.stored import Gap, StoredOperation
 from p2panda_tw.errors import DecodeError
 from p2panda_tw.sync.backoff import Backoff
-from p2panda_tw.sync.budget import HeldBytes
+from p2panda_tw.sync.budget import HeldBytes, StoreGate
 from p2panda_tw.sync.gaps import MAX_ASKED, MAX_GAPS, OpenGaps
 from p2panda_tw.sync.incoming import Incoming, read_oversized
 from p2panda_tw.sync.limits import BACKOFF_CAP, BACKOFF_START, BATCH_BYTES, PROGRESS_BYTES, PROGRESS_INTERVAL
@@ -97,6 +98,53 @@ class HeldBytesTests(SynchronousTestCase):
         self.assertEqual((gone, held.total), (["first"], 50))
         held.update(second, 0)  # type: ignore[arg-type]  # see above
         self.assertEqual(held.total, 0)
+
+
+class StoreGateTests(SynchronousTestCase):
+    """
+    What is in the store at once.
+    """
+
+    def setUp(self) -> None:
+        self.gate = StoreGate(100)
+        self.begun: list[str] = []
+
+    def enter(self, name: str, size: int) -> Callable[[], None]:
+        """
+        Come with a batch.
+
+        @return: What names it.
+        """
+
+        def begin() -> None:
+            self.begun.append(name)
+
+        self.gate.enter(size, begin)
+        return begin
+
+    def test_in_turn(self) -> None:
+        """
+        Who finds no room waits, and nobody overtakes. What is larger than the room goes alone.
+        """
+        for name, size in (("a", 60), ("b", 40), ("large", 500), ("c", 1)):
+            self.enter(name, size)
+        self.assertEqual((self.begun, self.gate.inside), (["a", "b"], 100))
+        self.gate.leave(60)
+        self.assertEqual(self.begun, ["a", "b"])
+        self.gate.leave(40)
+        self.assertEqual((self.begun, self.gate.inside), (["a", "b", "large"], 500))
+        self.gate.leave(500)
+        self.assertEqual((self.begun, self.gate.inside), (["a", "b", "large", "c"], 1))
+
+    def test_withdrawn(self) -> None:
+        """
+        A session that ends does not wait any more, and holds nobody up.
+        """
+        self.enter("a", 60)
+        waiting = self.enter("large", 500)
+        self.enter("b", 40)
+        self.gate.withdraw(waiting)
+        self.assertEqual(self.begun, ["a", "b"])
 
 
 class OnceTests(SynchronousTestCase):
