@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from p2panda_tw.cli.loop import install
+from p2panda_tw.process import settle
 
 if TYPE_CHECKING:
     from p2panda_tw.node import Node
@@ -110,6 +111,7 @@ class Announcer(Service):
         self._when_started().addCallbacks(self._succeeded, self._failed)
 
     def _succeeded(self, node: Node) -> None:
+        settle()
         self._log.info("Node {node_id} runs. Ticket: {ticket}", node_id=node.node_id, ticket=node.ticket())
 
     def _failed(self, failure: Failure) -> None:

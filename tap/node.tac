@@ -7,16 +7,15 @@ It takes its settings from the environment variable P2PANDA_CONFIG (a TOML file)
 """
 
 import os
-import sys
 
 from twisted.application.service import Application
 from twisted.internet import reactor
 
 from p2panda_tw import Config, Node
+from p2panda_tw.process import prepare
 from p2panda_tw.tap import Announcer, fail_process
 
-# Signatures are checked in a thread. It gets the interpreter back from a busy reactor within half a millisecond, not five.
-sys.setswitchinterval(0.0005)
+prepare()  # let the threads of the node come to their turn quickly
 
 application = Application("p2panda")
 

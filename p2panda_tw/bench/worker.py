@@ -24,6 +24,7 @@ from typing_extensions import override
 from p2panda_tw.bench.measure import Digest, StallTimer
 from p2panda_tw.config import Config
 from p2panda_tw.node import Node
+from p2panda_tw.process import prepare, settle
 from p2panda_tw.stream import Stream
 from p2panda_tw.sync.events import SyncStarted
 from p2panda_tw.transport.memory import MemoryNetwork
@@ -98,6 +99,7 @@ class Nodes:
         made.startService()
         self._nodes[node] = made
         await made.when_started()
+        settle()
         return {"node_id": made.node_id.hex()}
 
     async def topic(self, node: str) -> dict[str, Any]:
@@ -315,7 +317,7 @@ def main() -> None:
     from twisted.internet import asyncioreactor
 
     asyncioreactor.install()
-    sys.setswitchinterval(0.0005)
+    prepare()
     role = sys.argv[1]
     task.react(lambda reactor: Deferred.fromCoroutine(serve(reactor, role)))
 

@@ -135,12 +135,14 @@ async def _chat(reactor: Any, config: Config, wish: _Wish) -> int:
     from p2panda_tw.cli.plain_view import PlainView
     from p2panda_tw.identity_file import IDENTITY_FILE
     from p2panda_tw.node import Node
+    from p2panda_tw.process import settle
 
     is_first = not (config.data_directory / IDENTITY_FILE).exists()
     node = Node(reactor, config)
     node.startService()
     try:
         await node.when_started()
+        settle()
         stream, name = await _open_topic(node, wish)
         ticket = node.ticket(stream.topic)
         nickname = harmless_name(wish.nickname or "") or await node.setting(NICKNAME)

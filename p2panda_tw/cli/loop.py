@@ -9,26 +9,21 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from p2panda_tw.cli.outcome import Interrupted
+from p2panda_tw.process import prepare
 
-__all__ = ["SWITCH_INTERVAL", "install", "run"]
+__all__ = ["install", "run"]
 
 T = TypeVar("T")
-
-SWITCH_INTERVAL: Final = 0.0005
-"""
-Seconds after which a busy thread lets another one in. libsodium gets the interpreter back after each signature: with
-Python's default of 5 ms each takes 3 ms while the reactor is busy, with this 0.23 ms (design section 6).
-"""
 
 
 def install() -> None:
     """
     Choose the asyncio reactor, on which iroh has the lowest latency, unless another one is installed already.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    prepare()
     if "twisted.internet.reactor" not in sys.modules:
         from twisted.internet import asyncioreactor
 
