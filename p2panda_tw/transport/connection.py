@@ -56,7 +56,7 @@ class Connection(Protocol):
     One side of a connection.
 
     @ivar opened: Of a dialler: fires with the connection when the other side's first frame has arrived, fails when the
-        connection ends before. L{None} afterwards.
+        connection ends before. C{None} afterwards.
     @ivar budget: Where streams count what waits in them.
     @ivar peer: L{NodeAddress} of the other side; C{host} that of ours.
     """

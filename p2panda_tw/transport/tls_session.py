@@ -46,7 +46,7 @@ class _TlsLayer(TLSMemoryBIOProtocol):
     """
     Counts what comes in before it is decrypted, and tells the session where one delivery begins and ends.
 
-    Unlike L{twisted.protocols.tls.BufferingTLSTransport} it writes at once: the connection has joined small writes.
+    Unlike C{BufferingTLSTransport} it writes at once: the connection has joined small writes.
     """
 
     @override
@@ -86,7 +86,7 @@ class Session(Protocol):
             does not like it.
         @param proven: Called once the connection is connected.
         @param failed: Called instead, with the error or with why the transport below was lost.
-        @param timeout: Seconds that the handshake may take; L{None} if somebody else looks after that.
+        @param timeout: Seconds that the handshake may take; C{None} if somebody else looks after that.
         """
         self.over: Deferred[None] = Deferred()
         self._clock = clock
@@ -227,7 +227,7 @@ class TlsFactory(TLSMemoryBIOFactory):
     ) -> None:
         """
         @param creator: Makes the OpenSSL connections.
-        @param make_session: Called with the other side's network address; L{None} closes the connection.
+        @param make_session: Called with the other side's network address; C{None} closes the connection.
         """
         super().__init__(creator, dialler, cast(IProtocolFactory, _Unused()), clock)  # type: ignore[arg-type]  # untyped zope
         self._make_session = make_session
