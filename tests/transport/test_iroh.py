@@ -9,13 +9,16 @@ import socket
 from typing import Any
 
 from twisted.trial.unittest import TestCase
+from typing_extensions import override
 
 from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.endpoint.addresses import Address, IrohAddress
 from p2panda_tw.interfaces import INodeTransport
-from p2panda_tw.transport.iroh import IrohTransport
-from p2panda_tw.transport.iroh.settings import LOOPBACK
 from tests.transport.contract import TransportContract
+from tests.transport.iroh_node import LOOPBACK, NO_IROH
+
+if NO_IROH is None:
+    from p2panda_tw.transport.iroh import IrohTransport
 
 
 class IrohTransportTests(TransportContract, TestCase):
@@ -23,20 +26,23 @@ class IrohTransportTests(TransportContract, TestCase):
     What every transport promises, kept by QUIC.
     """
 
+    skip = NO_IROH
     transport_name = "iroh"
-    vanished_within = 36.0
 
     def setUp(self) -> None:
         from twisted.internet import reactor
 
         self.reactor: Any = reactor
 
+    @override
     def make_transport(self, key: SigningKey) -> INodeTransport:
         return IrohTransport(self.reactor, key, bind=LOOPBACK)
 
+    @override
     def dead_address(self) -> Address:
         return IrohAddress("127.0.0.1", 1)
 
+    @override
     def silent_address(self) -> Address:
         swallowing = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(swallowing.close)

@@ -18,7 +18,7 @@ from iroh import IrohError, iroh_ffi
 from p2panda_tw.errors import ConnectError, NoCommonProtocol, WrongNode
 from p2panda_tw.transport.iroh.patch import patch_writing
 
-__all__ = ["Ending", "cause", "connect_error", "set_event_loop", "stream_ending"]
+__all__ = ["Ending", "cause", "cleaned", "connect_error", "set_event_loop", "stream_ending"]
 
 _MAX_TEXT: Final = 200
 """
@@ -66,8 +66,14 @@ def cause(error: IrohError) -> str:
     @return: The last cause that an error names. Its text has several lines, the others with paths of the build.
     """
     lines = [line.strip() for line in error.message().splitlines()]
-    last = next((line for line in reversed(lines) if line), "no reason given")
-    return last.encode("ascii", "backslashreplace").decode("ascii")[:_MAX_TEXT]
+    return cleaned(next((line for line in reversed(lines) if line), "no reason given"))
+
+
+def cleaned(text: str) -> str:
+    """
+    @return: What may be shown of a text to which the other node has contributed.
+    """
+    return text.encode("unicode_escape").decode("ascii")[:_MAX_TEXT]
 
 
 def connect_error(error: IrohError) -> ConnectError:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.transport.test_iroh_connection -*-
+# -*- test-case-name: tests.transport.test_iroh,tests.transport.test_iroh_streams -*-
 """
 A connection to a node over QUIC. Lives on the reactor's side; its tasks are in L{p2panda_tw.transport.iroh.link}.
 """
@@ -15,6 +15,7 @@ from zope.interface import implementer
 from p2panda_tw.core.identity import NodeId
 from p2panda_tw.errors import ConnectError
 from p2panda_tw.interfaces import IConnection
+from p2panda_tw.transport.iroh.binding import cleaned
 from p2panda_tw.transport.iroh.bridge import Bridge
 from p2panda_tw.transport.iroh.link import Halves, Link
 from p2panda_tw.transport.iroh.stream import IrohStream
@@ -82,7 +83,7 @@ class IrohConnection:
         """
         @return: Why the connection is over: our own reason, or what the wheel says.
         """
-        return self._reason or self.link.raw.close_reason() or "The connection is gone."
+        return self._reason or cleaned(self.link.end or "The connection is gone.")
 
     def open_stream(self, factory: IProtocolFactory, one_way: bool = False) -> Deferred[IProtocol]:
         """

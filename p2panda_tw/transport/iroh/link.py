@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.transport.test_iroh_connection -*-
+# -*- test-case-name: tests.transport.test_iroh,tests.transport.test_iroh_streams -*-
 """
 A connection of the wheel, on the loop's side: its tasks, its streams, its end.
 
@@ -22,7 +22,7 @@ from p2panda_tw.transport.iroh.bridge import Bridge
 from p2panda_tw.transport.iroh.reading import ABORTED, ReadingHalf
 from p2panda_tw.transport.iroh.writing import WritingHalf
 
-__all__ = ["CLOSE_TIME", "OPEN_TIME", "RECEIVE_WINDOW", "Halves", "Link"]
+__all__ = ["CLOSE_TIME", "OPEN_TIME", "RECEIVE_WINDOW", "SILENCE", "Halves", "Link"]
 
 CLOSE_TIME: Final = 5.0
 """
@@ -44,15 +44,36 @@ ALIVE_TIME: Final = 0.4
 A living node answers within so many seconds, plus three round trips. A guess.
 """
 
-QUIET_TIME: Final = 0.05
+TICK_TIME: Final = 5.0
 """
-When nothing was sent again for so long (seconds) and three round trips, the other node has everything: a lost packet
-would have been sent again by then.
+Seconds between looks whether anything has come from the other node. Both sides send something every 5 s.
+"""
+
+SILENT_TICKS: Final = 3
+"""
+After so many looks without anything new the other node is gone. The wheel itself would wait for 30 s and more. Looks
+are counted, not seconds, so that a process that was stopped for a while does not blame its peers.
+"""
+
+QUIET_TIME: Final = 0.03
+"""
+When nothing was sent again for so long (seconds) and three round trips, the other node has everything: it acknowledges
+within 25 ms, and a lost packet would have been sent again by then.
+"""
+
+IDLE_TIME: Final = 1.0
+"""
+What was written longer ago (seconds) has arrived, if all was sent.
 """
 
 MAX_REASON: Final = 256
 """
 Longest reason that is told to the other node, in bytes.
+"""
+
+SILENCE: Final = f"Nothing was heard from the other node for {TICK_TIME * SILENT_TICKS:.0f} s."
+"""
+Why a connection ended that way, as a sentence.
 """
 
 Halves = tuple[ReadingHalf | None, WritingHalf | None]
@@ -63,13 +84,14 @@ The directions that a stream has on our side.
 
 class Link:
     """
-    @ivar raw: The connection of the wheel.
+    Only here the connection of the wheel is referred to, until it is over: it keeps the sockets open.
     """
 
     _log = Logger()
 
     def __init__(self, bridge: Bridge, raw: iroh.Connection) -> None:
-        self.raw = raw
+        self._raw: iroh.Connection | None = raw
+        self._end: str | None = None
         self._sent = 0
         self._bridge = bridge
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,6 +99,28 @@ class Link:
         self._writing: set[WritingHalf] = set()
         self._closing = False
         self._over: asyncio.Task[None] | None = None
+        self._tick_call: asyncio.TimerHandle | None = None
+        self._heard = 0
+        self._silent_ticks = 0
+
+    @property
+    def raw(self) -> iroh.Connection:
+        """
+        @return: The connection of the wheel.
+
+        @raise ConnectError: It is closed, and everything of it over.
+        """
+        if self._raw is None:
+            raise ConnectError("The connection is closed.")
+        return self._raw
+
+    @property
+    def end(self) -> str | None:
+        """
+        @return: Why it is over, once it is, as the wheel words it. May be asked on either side.
+        """
+        raw = self._raw
+        return self._end if raw is None or self._end is not None else raw.close_reason()
 
     def start(self, closed: Callable[[str], None], gone: Callable[[], None]) -> None:
         """
@@ -88,6 +132,7 @@ class Link:
         """
         self.raw.set_receive_window(RECEIVE_WINDOW)
         self._over = self._bridge.loop.create_task(self._watch(closed, gone))
+        self._tick_call = self._bridge.loop.call_later(TICK_TIME, self._tick)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """
@@ -176,14 +221,26 @@ class Link:
         """
         Make the other node acknowledge something.
         """
+        raw = self._raw
+        if raw is None:
+            return False
         try:
-            before = self.raw.stats().udp_rx_datagrams
-            self.raw.send_datagram(b"\0")  # nobody reads it
+            before = raw.stats().udp_rx_datagrams
+            raw.send_datagram(b"\0")  # nobody reads it
         except IrohError:
-            return self.raw.close_reason() is None  # it does not take datagrams: nothing is known
-        round_trip = (self.raw.rtt() or 0) / 1000
-        await asyncio.sleep(ALIVE_TIME + 3 * round_trip)
-        return self.raw.stats().udp_rx_datagrams > before
+            return raw.close_reason() is None  # it does not take datagrams: nothing is known
+        await asyncio.sleep(ALIVE_TIME + 3 * (raw.rtt() or 0) / 1000)
+        return raw.stats().udp_rx_datagrams > before
+
+    def _tick(self) -> None:
+        heard = self.raw.stats().udp_rx_datagrams
+        self._silent_ticks = self._silent_ticks + 1 if heard == self._heard else 0
+        self._heard = heard
+        if self._silent_ticks >= SILENT_TICKS:
+            self._end = SILENCE
+            self.abort("nothing is heard from you")
+        else:
+            self._tick_call = self._bridge.loop.call_later(TICK_TIME, self._tick)
 
     async def close(self, reason: str) -> None:
         """
@@ -202,35 +259,45 @@ class Link:
         """
         Close at once.
         """
-        self.raw.close(0, reason.encode("utf-8")[:MAX_REASON])
+        if self._raw is not None:
+            self._raw.close(0, reason.encode("utf-8")[:MAX_REASON])
 
     async def _deliver(self) -> None:
         writing = list(self._writing)
         await asyncio.gather(*(half.delivered() for half in writing))
-        if any(half.written and not half.finishing for half in writing):
-            await self._settle(self._sent + sum(half.written for half in self._writing))
+        last_write = max((half.last_write for half in self._writing if not half.finishing), default=0.0)
+        if last_write:
+            await self._settle(last_write, self._sent + sum(half.written for half in self._writing))
 
-    async def _settle(self, sent: int) -> None:
+    async def _settle(self, last_write: float, sent: int) -> None:
         """
         Wait until streams that are not ended have reached the other node. The wheel does not tell when; an end of
         stream, of which it would tell, is nothing that may be sent here.
 
+        @param last_write: When the last of it was written.
+
         @param sent: At least so many bytes have to leave.
         """
-        pause = QUIET_TIME + 3 * (self.raw.rtt() or 0) / 1000
-        before = -1
-        while self.raw.close_reason() is None:
-            stats = self.raw.stats()
-            if stats.udp_tx_bytes == before and stats.udp_tx_bytes - stats.lost_bytes >= sent:
+        raw = self.raw
+        pause = QUIET_TIME + 3 * (raw.rtt() or 0) / 1000
+        before: int | None = None
+        while raw.close_reason() is None:
+            stats = raw.stats()
+            settled = stats.udp_tx_bytes == before or self._bridge.loop.time() - last_write > IDLE_TIME
+            if settled and stats.udp_tx_bytes - stats.lost_bytes >= sent:
                 return
             before = stats.udp_tx_bytes
             await asyncio.sleep(pause)
 
     async def _watch(self, closed: Callable[[str], None], gone: Callable[[], None]) -> None:
         text = await self.raw.closed()
-        self._bridge.deliver(closed, text)
+        self._end = self._end or text
+        if self._tick_call is not None:
+            self._tick_call.cancel()
+        self._bridge.deliver(closed, self._end)
         while self._tasks:
             await asyncio.wait(list(self._tasks))
         self._reading.clear()
         self._writing.clear()
+        self._raw = None
         self._bridge.deliver(gone)

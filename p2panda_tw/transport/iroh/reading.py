@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.transport.test_iroh_halves -*-
+# -*- test-case-name: tests.transport.test_iroh,tests.transport.test_iroh_streams -*-
 """
 The incoming direction of a stream, on the loop's side: one permanent task that reads.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.transport.test_iroh_stream -*-
+# -*- test-case-name: tests.transport.test_iroh,tests.transport.test_iroh_streams -*-
 """
 A QUIC stream as a Twisted transport. Lives on the reactor's side.
 """

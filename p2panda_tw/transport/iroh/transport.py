@@ -125,9 +125,7 @@ class IrohTransport:
         bridge, endpoint = self._bridge, self._endpoint
         if bridge is None or endpoint is None or not self._listening:
             raise ConnectError("The iroh transport is not listening.")
-        refused = self._limits.begin(None)
-        if refused is not None:
-            raise ConnectError(refused)
+        self._limits.begin(None)
         others = [connection.link for connection in self._connections.get(node_id, ())]
         attempt = bridge.run(endpoint.dial(node_id, addresses, alpn, others))
         self._dialling[attempt] = None
@@ -140,10 +138,7 @@ class IrohTransport:
             raise
         finally:
             del self._dialling[attempt]
-        refused = self._limits.finish(None, node_id)
-        if refused is not None:
-            link.raw.close(0, b"no more connections")
-            raise ConnectError(refused)
+        self._limits.finish(None, node_id)
         return self._add(bridge, link, node_id, alpn)
 
     def addresses(self) -> Sequence[Address]:
@@ -189,12 +184,12 @@ class IrohTransport:
         bridge = self._bridge
         node_id = verifying_key(raw_node_id)
         if bridge is None or not self._listening:
-            link.raw.close(0, b"the node stops")
+            link.abort("the node stops")
             return
-        refused = self._limits.begin(None) or self._limits.finish(None, node_id)
+        refused = self._limits.begin(self.name) or self._limits.finish(self.name, node_id)
         if refused is not None:
             self._log.debug("A connection of {node_id} was refused. {reason}", node_id=node_id, reason=refused)
-            link.raw.close(0, b"no more connections")
+            link.abort("no more connections")
             return
         connection = self._add(bridge, link, node_id, alpn)
         try:

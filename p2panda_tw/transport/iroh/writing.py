@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.transport.test_iroh_halves -*-
+# -*- test-case-name: tests.transport.test_iroh,tests.transport.test_iroh_streams -*-
 """
 The outgoing direction of a stream, on the loop's side: one permanent task that writes, and one that waits for what the
 other node says of it.
@@ -35,12 +35,15 @@ _log = Logger()
 class WritingHalf:
     """
     What goes out. Lives on the loop's side, but for the methods that say otherwise.
+
+    @ivar last_write: When the wheel last took bytes, by the loop's clock.
     """
 
     def __init__(self, bridge: Bridge, spawn: Spawn, stream: SendStream, over: Callable[[WritingHalf], None]) -> None:
         """
         @param over: Called on the loop's side when the other node has everything, or will never have it.
         """
+        self.last_write = 0.0
         self._bridge = bridge
         self._spawn = spawn
         self._is_over = over
@@ -189,6 +192,7 @@ class WritingHalf:
                     chunk = self._take()
                     await stream.write_all(chunk)  # type: ignore[arg-type] # anything like bytes will do
                     self._written += len(chunk)
+                    self.last_write = self._bridge.loop.time()
                     if self._drained_below is not None and self.size <= self._drained_below:
                         self._drained_below = None
                         self._bridge.deliver(drained)
