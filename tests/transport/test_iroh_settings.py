@@ -35,7 +35,7 @@ class BindTests(SynchronousTestCase):
         for texts in (["localhost:1"], ["0.0.0.0"], ["0.0.0.0:70000"], ["0.0.0.0:1", "127.0.0.1:1"], ["[fe80::1%3]:1"]):
             with self.assertRaises(ConfigurationError) as caught:
                 parse_bind(texts)
-            self.assertTrue(str(caught.exception).startswith("[iroh] bind: "), str(caught.exception))
+            self.assertTrue(str(caught.exception).startswith("[iroh] listen: "), str(caught.exception))
 
 
 class RelayTests(SynchronousTestCase):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.logger import LogLevel, capturedLogs
@@ -235,6 +235,53 @@ class ClosingTests(IrohCase):
         c = await self.start(CAROL, bind=[port])
         await self.join(a, c)
 
+    async def test_stop_twice(self) -> None:
+        """
+        Who stops a node while it is being stopped waits, too; one that is just starting does not start.
+        """
+        a, b = await self.start(ALICE), await self.start(BOB)
+        await self.join(a, b)
+        await gatherResults([b.transport.stop(), b.transport.stop()])
+        starting = b.listen()
+        await b.transport.stop()
+        with self.assertRaises(ConnectError):
+            await starting
+        await b.listen()
+        await self.join(a, b)
+
+    async def test_waiting_for_the_end(self) -> None:
+        """
+        Who gives up waiting for the end of a connection disturbs nobody else.
+        """
+        alice, bob = await self.pair()
+        waiting = alice.close("over")
+        waiting.addErrback(lambda failure: failure.trap(CancelledError))
+        alice.closed.addErrback(lambda failure: failure.trap(CancelledError))
+        waiting.cancel()
+        alice.closed.cancel()
+        await alice.close("over")
+        await bob.closed
+
+
+class RelayTests(IrohCase):
+    """
+    Relays.
+    """
+
+    async def test_not_reachable(self) -> None:
+        """
+        A relay that does not answer hinders neither start, nor direct connections, nor stop.
+        """
+        begun = self.reactor.seconds()
+        relays = [("http://127.0.0.1:1/", "sesame")]
+        a, b = await self.start(ALICE, relays=relays), await self.start(BOB)
+        alice, bob = await self.join(a, b)
+        await alice.close("done")
+        await bob.closed
+        self.assertEqual([str(address) for address in a.transport.addresses() if "http" in str(address)], [])
+        await a.transport.stop()
+        self.assertLess(self.reactor.seconds() - begun, 5)
+
 
 class LimitTests(IrohCase):
     """
@@ -295,6 +342,31 @@ class LimitTests(IrohCase):
         self.assertIsNone(small.lost)
         self.assertIsNone(sleepy.lost)
         self.assertEqual([event["log_level"] for event in logs], [LogLevel.warn])
+
+    async def test_streams_of_all_nodes(self) -> None:
+        """
+        Streams that others open have an end, too; one more is reset, and a place that became free is taken again.
+        """
+        a = await self.start(ALICE)
+        budget = ReceiveBudget(max_streams=2)
+        b = await self.start(BOB, budget=budget)
+        alice, bob = await self.join(a, b)
+        inbox = Inbox(Echo)
+        bob.accept_streams(inbox)
+        streams = [cast(Any, await alice.open_stream(opening())) for _ in range(3)]
+        for stream in streams[:2]:
+            stream.transport.write(b"!")
+            await stream.until_received(1)
+        streams[2].transport.write(b"!")
+        self.assertIs(await streams[2].until_lost(), ConnectionAborted)
+        streams[0].transport.loseWriteConnection()
+        self.assertIs(await streams[0].until_lost(), ConnectionDone)
+        again = cast(Any, await alice.open_stream(opening()))
+        again.transport.write(b"again")
+        await again.until_received(5)
+        await alice.close("done")
+        await bob.closed
+        self.assertEqual(budget.streams, 0)
 
     async def test_dead_handshakes(self) -> None:
         """
@@ -471,7 +543,7 @@ class FaultTests(IrohCase):
         a = await self.start(ALICE)
         with self.assertRaises(ConfigurationError) as caught:
             await self.start(BOB, bind=[str(a.transport.addresses()[0])])
-        self.assertTrue(str(caught.exception).startswith("[iroh] bind: "), str(caught.exception))
+        self.assertTrue(str(caught.exception).startswith("[iroh] listen: "), str(caught.exception))
 
     async def test_plain_text(self) -> None:
         """

@@ -5,9 +5,10 @@ A connection to a node over QUIC. Lives on the reactor's side; its tasks are in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -60,7 +61,11 @@ class IrohConnection:
         node_id: NodeId,
         own_id: NodeId,
         alpn: bytes,
+        gone: Callable[[IrohConnection], None],
     ) -> None:
+        """
+        @param gone: Called when nothing is left.
+        """
         self.node_id = node_id
         self.alpn = alpn
         self.closed: Deferred[None] = Deferred()
@@ -70,12 +75,15 @@ class IrohConnection:
         self._reactor = reactor
         self._budget = budget
         self._bridge = bridge
-        self._streams: dict[IrohStream, None] = {}
+        self._streams: dict[IrohStream, ReceiveBudget | None] = {}  # those of the other node with what counts them
         self._factory: IProtocolFactory | None = None
         self._reason: str | None = None
         self._ended = False
         self._tasks_left = True
         self._overdue: IDelayedCall | None = None
+        self._gone = gone
+        self._closers: list[Deferred[None]] = []
+        self._finished = False
         bridge.tell(link.start, self._over, self._no_tasks_left)
 
     @property
@@ -94,11 +102,15 @@ class IrohConnection:
 
         def opened(halves: Halves) -> IProtocol:
             stream = IrohStream(self, *halves, self._reactor, self._budget)
-            protocol = factory.buildProtocol(self.peer)
+            try:
+                protocol = factory.buildProtocol(self.peer)
+            except Exception:
+                stream.drop("not wanted")
+                raise
             if protocol is None:
                 stream.drop("not wanted")
                 raise ConnectError("The factory made no protocol for the stream.")
-            if self._ended:
+            if self._ended or self._reason is not None:
                 stream.drop(self.end)
                 raise ConnectError(f"The connection is closed: {self.end}.")
             self._streams[stream] = None
@@ -125,13 +137,10 @@ class IrohConnection:
             for stream in list(self._streams):
                 stream.part(reason)
             self._bridge.run(self.link.close(reason)).addErrback(self._failed)
+        if self._finished:
+            return succeed(None)
         done: Deferred[None] = Deferred()  # its own, so that giving up waiting disturbs nobody else
-
-        def closed(result: None) -> None:
-            if not done.called:
-                done.callback(None)
-
-        self.closed.addCallback(closed)
+        self._closers.append(done)
         return done
 
     def abort(self, reason: str) -> None:
@@ -146,15 +155,19 @@ class IrohConnection:
         """
         A stream is over.
         """
-        self._streams.pop(stream, None)
+        budget = self._streams.pop(stream, None)
+        if budget is not None:
+            budget.leave()
         self._maybe_closed()
 
     def _accepted(self, halves: Halves) -> None:
+        if self._reason is not None:
+            return  # the link keeps it until the connection is closed
         stream = IrohStream(self, *halves, self._reactor, self._budget)
-        if self._factory is None or self._ended:
+        if self._ended or not self._budget.take():
             stream.drop(self.end)
             return
-        self._streams[stream] = None
+        self._streams[stream] = self._budget
         stream.await_first_byte()
 
     def build_protocol(self) -> IProtocol | None:
@@ -188,8 +201,12 @@ class IrohConnection:
             stream.drop(self.end)
 
     def _maybe_closed(self) -> None:
-        if not self._ended or self._tasks_left or self._streams or self.closed.called:
+        if not self._ended or self._tasks_left or self._streams or self._finished:
             return
+        self._finished = True
         if self._overdue is not None and self._overdue.active():
             self._overdue.cancel()
-        self.closed.callback(None)
+        self._gone(self)
+        for done in [self.closed, *self._closers]:
+            if not done.called:  # somebody may have cancelled it
+                done.callback(None)

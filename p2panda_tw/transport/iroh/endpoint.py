@@ -113,8 +113,8 @@ class IrohEndpoint:
                 error = error or failed
         assert error is not None  # at least one attempt was made
         raise ConfigurationError(
-            f"[iroh] bind: {bind.v4} and {bind.v6} cannot be listened on ({cause(error)}). Are they addresses of this "
-            "machine, and are the ports free?"
+            f"[iroh] listen: {bind.v4} and {bind.v6} cannot be listened on ({cause(error)}). Are they addresses of "
+            "this machine, and are the ports free?"
         )
 
     @staticmethod
@@ -176,7 +176,7 @@ class IrohEndpoint:
         attempt = self._bridge.loop.create_task(self._raw.connect(target, alpn))
         try:
             await asyncio.wait([attempt], timeout=RESTART_TIME)
-            if not attempt.done() and await self._close_dead(others):
+            if not attempt.done() and await self._close_dead(others) and not attempt.done():
                 attempt.cancel()
                 return await self._raw.connect(target, alpn)
             return await attempt

@@ -26,6 +26,11 @@ KNOWN_WRITE: Final = "c61e264f7f44e4e1fb06856d25ae39d909c54dfd2d81b4eb9c443813e4
 SHA-256 of the source of the method that L{patch_writing} replaces, as iroh 1.2.0 brings it, without its indentation.
 """
 
+_told: Final[set[Any]] = set()
+"""
+Methods that were already complained about.
+"""
+
 _log = Logger()
 
 
@@ -57,7 +62,10 @@ def patch_writing(builder: type[Any]) -> bool:
     """
     if builder.write is _write:
         return True
+    if builder.write in _told:
+        return False
     if not _is_known(builder.write):
+        _told.add(builder.write)
         _log.warn(
             "This version of the iroh library is not known to p2panda_tw; it works, but sends slowly. "
             "Version 1.2.0 is known to be fast."

@@ -66,10 +66,10 @@ def parse_bind(texts: Sequence[str]) -> Bind:
             version = ip_address(host).version
         except ValueError as error:
             raise ConfigurationError(
-                f"[iroh] bind: {text!r} is no IP address with a port, like 0.0.0.0:0 or [::]:0. {error}"
+                f"[iroh] listen: {text!r} is no IP address with a port, like 0.0.0.0:0 or [::]:0. {error}"
             ) from error
         if version in found:
-            raise ConfigurationError(f"[iroh] bind: only one IPv{version} address is possible.")
+            raise ConfigurationError(f"[iroh] listen: only one IPv{version} address is possible.")
         found[version] = format_host_port(host, port)
     v4, v6 = LOOPBACK
     given = found.get(6)

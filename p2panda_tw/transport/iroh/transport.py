@@ -13,7 +13,6 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2panda_tw.core.identity import NodeId, SigningKey, verifying_key
@@ -77,6 +76,7 @@ class IrohTransport:
         self._budget = ReceiveBudget() if budget is None else budget
         self._dialling: dict[Deferred[Link], None] = {}
         self._listening = False
+        self._stopping: list[Deferred[None]] = []
 
     def listen(self, accept: Callable[[IConnection], None], offered: Callable[[], Sequence[bytes]]) -> Deferred[None]:
         """
@@ -85,7 +85,7 @@ class IrohTransport:
         return Deferred.fromCoroutine(self._listen(accept, offered))
 
     async def _listen(self, accept: Callable[[IConnection], None], offered: Callable[[], Sequence[bytes]]) -> None:
-        if self._listening:
+        if self._listening or self._bridge is not None:
             raise LocalProtocolError("The iroh transport listens already.")
         self._listening = True
         self._accept = accept
@@ -96,6 +96,10 @@ class IrohTransport:
             self._listening = False
             await bridge.close()
             raise
+        if not self._listening:  # stopped meanwhile
+            await bridge.run(endpoint.close())
+            await bridge.close()
+            raise ConnectError("The iroh transport was stopped.")
         self._bridge, self._endpoint = bridge, endpoint
         started: Deferred[None] = Deferred()
 
@@ -160,10 +164,14 @@ class IrohTransport:
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        bridge, endpoint = self._bridge, self._endpoint
-        if bridge is None or endpoint is None or not self._listening:
-            return
+        bridge, endpoint, listening = self._bridge, self._endpoint, self._listening
         self._listening = False
+        if bridge is None or endpoint is None:
+            return
+        if not listening:
+            done: Deferred[None] = Deferred()
+            self._stopping.append(done)
+            return await done
         for attempt in list(self._dialling):
             attempt.cancel()
         connections = [connection for some in self._connections.values() for connection in some]
@@ -172,6 +180,9 @@ class IrohTransport:
         await bridge.close()
         self._bridge = self._endpoint = None
         self._addresses = []
+        stopping, self._stopping = self._stopping, []
+        for done in stopping:
+            done.callback(None)
 
     def _moved(self, addresses: list[Address]) -> None:
         if addresses == self._addresses or not self._listening:
@@ -199,15 +210,14 @@ class IrohTransport:
             connection.abort("internal error")
 
     def _add(self, bridge: Bridge, link: Link, node_id: NodeId, alpn: bytes) -> IrohConnection:
-        connection = IrohConnection(self._reactor, bridge, link, self._budget, node_id, self._key.verifying_key, alpn)
+        own_id = self._key.verifying_key
+        connection = IrohConnection(self._reactor, bridge, link, self._budget, node_id, own_id, alpn, self._gone)
         self._connections.setdefault(node_id, {})[connection] = None
-        connection.closed.addBoth(self._gone, connection)
         return connection
 
-    def _gone(self, result: Failure | None, connection: IrohConnection) -> Failure | None:
+    def _gone(self, connection: IrohConnection) -> None:
         some = self._connections[connection.node_id]
         del some[connection]
         if not some:
             del self._connections[connection.node_id]
         self._limits.leave(connection.node_id)
-        return result
