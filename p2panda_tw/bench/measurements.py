@@ -65,16 +65,15 @@ def measure_catch_up(*, operations: int, size: int, authors: int, transport: str
             report(f"publishing {operations:,} operations")
             sender.ask(do="fill", node="sender", count=operations, size=size)
         else:
+            publisher = sender if transport == "memory" else stack.enter_context(Worker("nodes"))
             for author, until in enumerate(_shares(operations, authors), 1):
                 report(f"author {author} of {authors} publishes, {until:,} of {operations:,} operations")
-                with ExitStack() as place:
-                    other = sender if transport == "memory" else place.enter_context(Worker("nodes"))
-                    other.ask(do="start", node="author", transport=transport)
-                    other.ask(do="join", node="author", ticket=ticket)
-                    before = _until(operations, authors, author - 1)
-                    other.ask(do="fill", node="author", count=until - before, size=size)
-                    other.ask(do="stop", node="author")
-                    sender.ask(do="wait", node="sender", count=until)
+                publisher.ask(do="start", node="author", transport=transport)
+                publisher.ask(do="join", node="author", ticket=ticket)
+                count = until - operations * (author - 1) // authors
+                publisher.ask(do="fill", node="author", count=count, size=size)
+                sender.ask(do="wait", node="sender", count=until)
+                publisher.ask(do="leave", node="author")
         receiver.ask(do="start", node="receiver", transport=transport)
         report(f"catching up with {operations:,} operations")
         idle.ask(do="start")
@@ -96,16 +95,12 @@ def measure_catch_up(*, operations: int, size: int, authors: int, transport: str
     }
 
 
-def _until(operations: int, authors: int, author: int) -> int:
-    return operations * author // authors
-
-
 def _shares(operations: int, authors: int) -> Iterator[int]:
     """
     @return: How many operations there are once each author has published.
     """
     for author in range(1, authors + 1):
-        yield _until(operations, authors, author)
+        yield operations * author // authors
 
 
 def measure_publish(*, count: int, in_flight: int, size: int, durability: str, report: Report) -> dict[str, Any]:

@@ -242,10 +242,18 @@ class Nodes:
         """
         stopping = self._nodes.pop(node)
         stream = self._streams.pop(node, None)
-        if stream is not None:
+        if stream is not None and stopping.endpoint.connections():
             await stopping.flushed(stream.topic, 60)
         await stopping.stopService()
         return {}
+
+    async def leave(self, node: str) -> dict[str, Any]:
+        """
+        Stop a node at once, though others may be sending to it.
+        """
+        for connection in self._nodes[node].endpoint.connections():
+            connection.abort("It has done its part.")
+        return await self.stop(node)
 
     async def close(self) -> None:
         """
