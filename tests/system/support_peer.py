@@ -6,10 +6,11 @@ Blocking; several of them run in threads.
 from __future__ import annotations
 
 import itertools
+import select
 import socket
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from nacl.signing import SigningKey as NaclKey
 
@@ -20,7 +21,6 @@ from p2panda_tw.core.operation import RawOperation, build_header
 from p2panda_tw.core.topic import Topic
 from p2panda_tw.sync.messages import (
     CATCH_UP_OPERATION,
-    DONE_FRAME,
     LIVE_OPERATION,
     LogIds,
     encode_have,
@@ -29,9 +29,21 @@ from p2panda_tw.sync.messages import (
 from p2panda_tw.wire.frames import encode_frame
 from p2panda_tw.wire.postcard import bytes_
 from tests.port.client import LOG_SYNC, Ticket
-from tests.port.tls import Connection, Lost, Stream
+from tests.port.tls import WINDOW_UPDATE, Connection, Lost, Stream
 
-__all__ = ["Author", "Peer", "frame_of", "tcp", "time_until_closed"]
+__all__ = [
+    "ANNOUNCED",
+    "NOTHING",
+    "Author",
+    "BadConnection",
+    "BadStream",
+    "Peer",
+    "closed",
+    "frame_of",
+    "source_address",
+    "tcp",
+    "time_until_closed",
+]
 
 NOTHING: Final = encode_have({}, LogIds.HASHES)
 ANNOUNCED: Final = encode_pre_sync(1_000_000, 1 << 30)
@@ -72,6 +84,67 @@ class Author:
         return RawOperation(header.raw, body)
 
 
+class BadStream(Stream):
+    """
+    A stream that may also be read without interest.
+    """
+
+    _connection: BadConnection
+
+    def drain_until_end(self) -> None:
+        """
+        Take whatever comes until the other side has ended the stream, in whatever way.
+        """
+        while not (self.ended or self.reset):
+            self._connection.pump_until(lambda: bool(self.received) or self.ended or self.reset)
+            count = len(self.received)
+            self.received.clear()
+            if count and not self.ended:
+                self._connection.send(WINDOW_UPDATE, 0, self.stream_id, count)
+
+
+class BadConnection(Connection):
+    """
+    A connection on which anything can be sent.
+    """
+
+    def open_stream(self) -> BadStream:
+        stream_id = 2 * len(self._streams) + 1
+        stream = self._streams[stream_id] = BadStream(self, stream_id)
+        return stream
+
+    def send_bytes(self, data: bytes) -> None:
+        """
+        Send what is perhaps no frame.
+        """
+        while data:
+            sent = self._retry(partial(self._tls.send, data[:65536]))
+            assert isinstance(sent, int)
+            data = data[sent:]
+
+    def live_for(self, seconds: float) -> None:
+        """
+        Answer pings, and take note of what else comes.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._incoming or self._tls.pending() or select.select([self._socket], [], [], left)[0]:
+                frames = iter((False, True))
+                self.pump_until(lambda frames=frames: next(frames))  # type: ignore[misc]
+
+    def play_dead(self, seconds: float) -> None:
+        """
+        Answer nothing until the other side has closed the connection.
+        """
+        self._socket.settimeout(seconds)
+        try:
+            while self._socket.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+        self._socket.close()
+
+
 class Peer:
     """
     One identity that knows a ticket.
@@ -85,21 +158,20 @@ class Peer:
         self.ticket = Ticket.read(ticket)
         self.topic = self.ticket.topic
 
-    def connect(self, protocol_id: bytes = LOG_SYNC) -> Connection:
+    def connect(self, protocol_id: bytes = LOG_SYNC) -> BadConnection:
         """
         @return: An open connection without any stream.
         """
         ticket = self.ticket
-        connection = Connection(self.key, ticket.node_id, ticket.address, protocol_id, ticket.network_id, timeout=45.0)
-        return connection
+        return BadConnection(self.key, ticket.node_id, ticket.address, protocol_id, ticket.network_id, timeout=45.0)
 
-    def handshake(self, connection: Connection) -> None:
+    def handshake(self, connection: BadConnection) -> None:
         """
         Name the topic, in one flight.
         """
         connection.open_stream().write(encode_frame(b"\0" + bytes_(self.topic)) + encode_frame(b"\1"))
 
-    def session(self, *sent: bytes) -> tuple[Connection, Stream]:
+    def session(self, *sent: bytes) -> tuple[BadConnection, BadStream]:
         """
         @param sent: What to send first.
 
@@ -111,22 +183,6 @@ class Peer:
         for data in sent:
             stream.write(data)
         return connection, stream
-
-    def live(self) -> tuple[Connection, Stream]:
-        """
-        @return: A session in live mode, from which nothing was read. Good for sessions where the other side sends little.
-        """
-        connection, stream = self.session(NOTHING, DONE_FRAME)
-        while receive(stream) != b"\0\3":
-            pass
-        return connection, stream
-
-
-def receive(stream: Stream) -> bytes:
-    """
-    @return: The payload of the next frame.
-    """
-    return stream.read_exactly(int.from_bytes(stream.read_exactly(4), "big"))
 
 
 def time_until_closed(connection: Connection, timeout: float = 45.0) -> float:
@@ -170,25 +226,9 @@ def closed(connected: socket.socket) -> float:
     try:
         while connected.recv(65536):
             pass
-    except ConnectionError:
-        pass
+    except TimeoutError:
+        raise AssertionError("The connection was not closed.") from None
+    except OSError:
+        pass  # it was closed before that
     connected.close()
     return time.monotonic() - began
-
-
-def write_until_lost(write: Callable[[bytes], Any], pieces: Iterator[bytes], limit: int) -> int:
-    """
-    @param limit: Bytes to write at most.
-
-    @return: How many were taken before the other side had enough.
-    """
-    sent = 0
-    try:
-        for piece in pieces:
-            write(piece)
-            sent += len(piece)
-            if sent >= limit:
-                break
-    except (Lost, OSError):
-        pass
-    return sent
