@@ -224,11 +224,15 @@ class RelayAddress:
             raise ValueError(f"A relay URL has at most {MAX_ADDRESS_LENGTH} characters.")
         if _URL.fullmatch(self.url) is None:
             raise ValueError("A relay URL starts with https:// or http:// and has only printable ASCII characters.")
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            port = parts.port
+        except ValueError:  # its message would quote what another node wrote
+            raise ValueError("Host and port of a relay URL cannot be read.") from None
         if parts.username is not None or parts.password is not None:
             raise ValueError("A relay URL carries no user name or password.")
         parse_host(parts.hostname or "")
-        if parts.port == 0:  # reading the port raises ValueError when it is no number or too large
+        if port == 0:
             raise ValueError("A port is a number from 1 to 65535.")
 
     @classmethod
@@ -332,6 +336,8 @@ def decode_addresses(reader: Reader) -> list[Address]:
             continue
         try:
             found[known.parse(bytes(raw).decode("ascii"))] = None
-        except ValueError as error:  # UnicodeDecodeError is one, too
+        except UnicodeDecodeError as error:
+            raise DecodeError(f"An address of kind {kind} is not written in ASCII.") from error
+        except ValueError as error:
             raise DecodeError(f"An address of kind {kind} is not valid. {error}") from error
     return list(found)

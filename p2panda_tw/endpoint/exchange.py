@@ -7,6 +7,7 @@ end of the stream. A foreign node does not speak the protocol, and that is an an
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -391,11 +392,15 @@ class AddressExchange(Service):
 
     def _complain(self, node_id: NodeId, reason: str) -> None:
         """
-        Warn once per node and cause.
+        Warn once per node and cause. A reason with other numbers is the same cause.
         """
-        if len(self._complaints) < MAX_NODES and (node_id, reason) not in self._complaints:
-            self._complaints[node_id, reason] = None
-            self._log.warn("Exchange of addresses with {node}: {reason}", node=short(node_id), reason=reason)
+        cause = re.sub("[0-9]+", "#", reason)
+        if (node_id, cause) in self._complaints:
+            return
+        self._complaints[node_id, cause] = None
+        if len(self._complaints) > MAX_NODES:
+            del self._complaints[next(iter(self._complaints))]
+        self._log.warn("Exchange of addresses with {node}: {reason}", node=short(node_id), reason=reason)
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("An exchange of addresses failed", failure)

@@ -16,6 +16,7 @@ from itertools import repeat
 from threading import Event
 from typing import Final
 
+from p2panda_tw.endpoint.record import ADDRESSES_PROTOCOL_ID
 from p2panda_tw.sync.messages import CLOSE_FRAME, DONE_FRAME
 from p2panda_tw.wire.frames import encode_frame
 from p2panda_tw.wire.postcard import bytes_, varint
@@ -394,6 +395,49 @@ def trickling_session(ticket: str) -> Outcome:
     except (Lost, OSError):
         pass
     return Outcome(peer.node_id, time.monotonic() - began)
+
+
+# The exchange of addresses.
+
+
+def _addresses(ticket: str, *sent: bytes, fin: bool = False) -> Outcome:
+    """
+    @param sent: Each on a connection of its own.
+    """
+    peer = Peer(ticket)
+    for data in sent:
+        connection = peer.connect(ADDRESSES_PROTOCOL_ID)
+        began = time.monotonic()
+        try:
+            stream = connection.open_stream()
+            stream.write(data)
+            if fin:
+                stream.finish()
+        except (Lost, OSError):
+            pass  # it was cut off meanwhile
+        time_until_closed(connection)
+        seconds = time.monotonic() - began
+    return Outcome(peer.node_id[:10], seconds)
+
+
+@attack("bytes where at most")
+def addresses_that_lie_about_their_length(ticket: str) -> Outcome:
+    return _addresses(ticket, *[length.to_bytes(4, "big") + bytes(100) for length in (4097, 10_000, 2**32 - 1)])
+
+
+@attack("of kind 3 is not valid")
+def addresses_with_text_for_the_log(ticket: str) -> Outcome:
+    """
+    What a peer writes does not come into the log.
+    """
+    texts = [b"https://relay.example:" + word for word in (b"first", b"second", b"third")]
+    start = b"\1" + bytes.fromhex(Peer(ticket).node_id) + varint(1) + varint(1) + varint(3)
+    return _addresses(ticket, *[encode_frame(start + bytes_(text) + bytes(64)) for text in texts], fin=True)
+
+
+@attack("The connection ended before", (9.0, 16.0))
+def addresses_that_never_come(ticket: str) -> Outcome:
+    return _addresses(ticket, b"\0\0\1\0")
 
 
 # The topic handshake.
