@@ -69,9 +69,10 @@ def measure_catch_up(*, operations: int, size: int, authors: int, transport: str
             for author, until in enumerate(_shares(operations, authors), 1):
                 report(f"author {author} of {authors} publishes, {until:,} of {operations:,} operations")
                 publisher.ask(do="start", node="author", transport=transport)
-                publisher.ask(do="join", node="author", ticket=ticket)
+                publisher.ask(do="open", node="author", ticket=ticket)
                 count = until - operations * (author - 1) // authors
                 publisher.ask(do="fill", node="author", count=count, size=size)
+                publisher.ask(do="join", node="author", ticket=ticket)
                 sender.ask(do="wait", node="sender", count=until)
                 publisher.ask(do="leave", node="author")
         receiver.ask(do="start", node="receiver", transport=transport)

@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from p2panda_tw.bench.measure import Digest, StallTimer
 from p2panda_tw.config import Config
+from p2panda_tw.endpoint.ticket import Ticket
 from p2panda_tw.node import Node
 from p2panda_tw.process import prepare, settle
 from p2panda_tw.stream import Stream
@@ -139,6 +140,15 @@ class Nodes:
         began = self.reactor.seconds()
         await self._publish(node, count, in_flight, size)
         return {"seconds": self.reactor.seconds() - began}
+
+    async def open(self, node: str, ticket: str) -> dict[str, Any]:
+        """
+        Open the topic of a ticket, and do not connect to anybody.
+        """
+        topic = Ticket.decode(ticket).topic
+        assert topic is not None  # tickets of these measurements have one
+        self._streams[node] = self._nodes[node].stream(topic)
+        return {}
 
     async def join(self, node: str, ticket: str) -> dict[str, Any]:
         """
