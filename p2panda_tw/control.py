@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_control -*-
+# -*- test-case-name: tests.test_commands -*-
 """
 How the C{p2panda} command talks to a running node: HTTP and JSON over a Unix socket in the data directory. What can be
 asked is in L{p2panda_tw.commands}.

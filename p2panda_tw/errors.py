@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_errors -*-
+# -*- test-case-name: tests.cli.test_outcome -*-
 """
 The exceptions of p2panda_tw. Each one tells who erred: our caller, the other node, the store, or the way to the other
 node. Details sit in attributes, the message is a sentence for a person.

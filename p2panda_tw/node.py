@@ -196,7 +196,7 @@ class Node(MultiService):
             raise
         self._add(self.endpoint)
         for transport in transports:
-            if isinstance(transport, TlsTransport) and not self.config.tls.listen:
+            if isinstance(transport, TlsTransport):
                 await self.store.set_setting(_TLS_PORT, str(transport.port))
         self.exchange = AddressExchange(self.reactor, self.endpoint, signing_key, clock_us=self._clock_us)
         self._add(self.exchange)

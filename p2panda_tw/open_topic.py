@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_open_topic -*-
+# -*- test-case-name: tests.test_node -*-
 """
 A topic that a node has open: known to its store, synced with the nodes that share it, for as long as somebody uses it.
 

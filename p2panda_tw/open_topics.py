@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_open_topics -*-
+# -*- test-case-name: tests.test_node -*-
 """
 Which topics a node has open, and for how many users each.
 """

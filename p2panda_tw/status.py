@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_status -*-
+# -*- test-case-name: tests.test_node -*-
 """
 How a node is, in values that JSON can carry. There is no secret in it.
 """

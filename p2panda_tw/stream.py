@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_stream -*-
+# -*- test-case-name: tests.test_node -*-
 """
 A topic as an application has it: publish values, read what everybody published, hear how syncing goes.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_subscription -*-
+# -*- test-case-name: tests.test_node -*-
 """
 What an application reads of a topic: its messages, and the events of its syncing.
 

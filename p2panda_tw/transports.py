@@ -22,7 +22,7 @@ __all__ = ["make_transports", "usual_addresses"]
 
 def make_transports(reactor: Any, config: Config, signing_key: SigningKey, tls_port: int) -> list[INodeTransport]:
     """
-    @param tls_port: Where to listen if the settings do not say; 0 for a free port.
+    @param tls_port: Where to listen if the settings name no port; 0 for a free one.
 
     @raise p2panda_tw.errors.ConfigurationError: The settings ask for something that is not installed or cannot be.
     """
@@ -30,12 +30,10 @@ def make_transports(reactor: Any, config: Config, signing_key: SigningKey, tls_p
     budget = ReceiveBudget()
     transports: list[INodeTransport] = []
     if config.tls.enabled:
-        listen = [str(address) for address in config.tls.listen]
         tls = TlsTransport(
             reactor,
             signing_key,
-            listen=listen,
-            port=tls_port,
+            listen=_listening(config, tls_port),
             advertise=config.tls.advertise,
             limits=limits,
             budget=budget,
@@ -63,6 +61,13 @@ def usual_addresses(config: Config, tls_port: int) -> list[TlsAddress]:
         return []
     if config.tls.advertise:
         return list(config.tls.advertise)
-    bound = [(address.host, address.port) for address in config.tls.listen]
-    bound = bound or [(host, tls_port) for host in EVERYWHERE]
-    return to_addresses([(host, port) for host, port in bound if port], interface_hosts())
+    return to_addresses([(host, port) for host, port in _listening(config, tls_port) if port], interface_hosts())
+
+
+def _listening(config: Config, tls_port: int) -> list[tuple[str, int]]:
+    """
+    @return: Host and port of each place to listen at.
+    """
+    if config.tls.listen:
+        return [(address.host, address.port or tls_port) for address in config.tls.listen]
+    return [(host, tls_port) for host in EVERYWHERE]

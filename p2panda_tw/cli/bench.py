@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.cli.test_bench -*-
+# -*- test-case-name: tests.system.test_bench -*-
 """
 C{p2panda bench}: how fast this machine is.
 """
