@@ -61,7 +61,7 @@ When nothing was sent again for so long (seconds) and three round trips, the oth
 within 25 ms, and a lost packet would have been sent again by then.
 """
 
-IDLE_TIME: Final = 1.0
+IDLE_TIME: Final = 5.0
 """
 What was written longer ago (seconds) has arrived, if all was sent.
 """
@@ -278,7 +278,9 @@ class Link:
 
         @param sent: At least so many bytes have to leave.
         """
-        raw = self.raw
+        raw = self._raw
+        if raw is None:
+            return
         pause = QUIET_TIME + 3 * (raw.rtt() or 0) / 1000
         before: int | None = None
         while raw.close_reason() is None:

@@ -131,6 +131,7 @@ class ReadingHalf:
         if self._task is not None:
             self._task.cancel()  # a pending read would delay what follows
             await asyncio.wait([self._task])
+            self._task = None  # once cancelled it refers to the stream, which keeps the sockets open
         await quietly(stream.stop(code))
         self._is_over(self)
 
@@ -138,6 +139,7 @@ class ReadingHalf:
         self._detached, self._stream = self._stream, None  # to let go of it would tell the other node
         if self._task is not None:
             self._task.cancel()
+            self._task = None
 
     async def _run(
         self, stream: RecvStream, received: Callable[[bytes], None], ended: Callable[[Ending], None]

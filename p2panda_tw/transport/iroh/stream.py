@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -15,8 +15,6 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProducer,
     IProtocol,
-    IPullProducer,
-    IPushProducer,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,6 +23,7 @@ from zope.interface import implementer
 from p2panda_tw.errors import LocalProtocolError
 from p2panda_tw.interfaces import IStream
 from p2panda_tw.transport.iroh.binding import Ending
+from p2panda_tw.transport.iroh.producing import Producing
 from p2panda_tw.transport.iroh.reading import ABORTED, NOT_WANTED, ReadingHalf
 from p2panda_tw.transport.iroh.writing import WritingHalf
 from p2panda_tw.transport.limits import ReceiveBudget
@@ -33,28 +32,7 @@ from p2panda_tw.transport.streams import NodeAddress
 if TYPE_CHECKING:
     from p2panda_tw.transport.iroh.connection import IrohConnection
 
-__all__ = ["HIGH_WATER", "LOW_WATER", "IrohStream"]
-
-HIGH_WATER: Final = 512 * 1024
-"""
-A producer is paused while more bytes than this wait to be written.
-"""
-
-LOW_WATER: Final = 128 * 1024
-"""
-It is resumed when no more than this wait.
-"""
-
-
-class _Producing:
-    """
-    A registered producer, and whether it was told to wait.
-    """
-
-    def __init__(self, producer: IProducer, streaming: bool) -> None:
-        self.producer = producer
-        self.streaming = streaming
-        self.paused = False
+__all__ = ["IrohStream"]
 
 
 @implementer(IStream)
@@ -90,7 +68,7 @@ class IrohStream:
         self._read_over = reading is None
         self._write_over = writing is None
         self._write_lost = False
-        self._producing: _Producing | None = None
+        self._producing = Producing(self._guarded, self._call_later)
         self._ending = False
         self._lost = False
 
@@ -143,12 +121,10 @@ class IrohStream:
             raise LocalProtocolError("Nothing can be written into a one-way stream that the other node opened.")
         if not data or self._write_over or self._lost or self._ending:
             return
-        if self.disconnecting and self._producing is None:
+        if self.disconnecting and not self._producing.registered:
             return
         self._writing.write(data)
-        producing = self._producing
-        if producing is not None and not producing.paused and self._writing.size > HIGH_WATER:
-            self._pause_producer(producing)
+        self._producing.wrote()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """
@@ -162,7 +138,7 @@ class IrohStream:
         End our direction after everything that was written, and after a producer has unregistered.
         """
         self.disconnecting = True
-        if self._producing is None and self._writing is not None and not self._write_over and not self._ending:
+        if not self._producing.registered and self._writing is not None and not self._write_over and not self._ending:
             self._writing.finish()
 
     def loseConnection(self) -> None:
@@ -228,22 +204,16 @@ class IrohStream:
         """
         Tell C{producer} when to wait.
         """
-        if self._producing is not None:
-            raise RuntimeError(f"{self._producing.producer!r} is registered already.")
         if self._lost or self._write_over or self._ending or self._writing is None:
             producer.stopProducing()
-            return
-        producing = self._producing = _Producing(producer, streaming)
-        if not streaming:
-            self._pull(producing)
-        elif self._writing.size > HIGH_WATER:
-            self._pause_producer(producing)
+        else:
+            self._producing.register(producer, streaming, self._writing)
 
     def unregisterProducer(self) -> None:
         """
         Tell the producer nothing more; end our direction if that waited for it.
         """
-        self._producing = None
+        self._producing.unregister()
         if self.disconnecting:
             self.loseWriteConnection()
 
@@ -253,7 +223,7 @@ class IrohStream:
         if self._reading is not None:
             self._reading.start(self._received, self._reading_ended)
         if self._writing is not None:
-            self._writing.start(self._drained, self._writing_ended)
+            self._writing.start(self._producing.drained, self._writing_ended)
 
     def _received(self, data: bytes) -> None:
         if self._lost or self._read_over or self._ending:
@@ -287,21 +257,11 @@ class IrohStream:
         self._write_over = True
         self._write_lost = ending is Ending.LOST
         if ending is not Ending.FINISHED:
-            self._stop_producer()
+            self._producing.stop()
         if not self._write_lost and IHalfCloseableProtocol.providedBy(self._protocol):
             self._guarded(cast(IHalfCloseableProtocol, self._protocol).writeConnectionLost)
         if self._read_over:
             self._lose_in_order()
-
-    def _drained(self) -> None:
-        producing = self._producing
-        if producing is None or self._lost or (producing.streaming and not producing.paused):
-            return
-        producing.paused = False
-        if producing.streaming:
-            self._guarded(cast(IPullProducer, producing.producer).resumeProducing)
-        else:
-            self._pull(producing)
 
     # Inner steps.
 
@@ -364,7 +324,7 @@ class IrohStream:
             if self._write_over:
                 self._lose_in_order()
         else:
-            self._stop_producer()
+            self._producing.stop()
             self.loseWriteConnection()
             self._lose_in_order()
 
@@ -380,7 +340,7 @@ class IrohStream:
         for call in self._later:
             if call.active():
                 call.cancel()
-        self._stop_producer()
+        self._producing.stop()
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
             self._guarded(protocol.connectionLost, Failure(reason))
@@ -392,27 +352,6 @@ class IrohStream:
             self._reading.give_up(ABORTED)
         if self._writing is not None:
             self._writing.abort()
-
-    def _pause_producer(self, producing: _Producing) -> None:
-        if self._writing is not None and self._writing.tell_below(LOW_WATER):
-            producing.paused = True
-            if producing.streaming:
-                self._guarded(cast(IPushProducer, producing.producer).pauseProducing)
-
-    def _pull(self, producing: _Producing) -> None:
-        """
-        Ask a pull producer for more, and again as soon as that is on its way.
-        """
-        self._guarded(cast(IPullProducer, producing.producer).resumeProducing)
-        if self._producing is producing and not producing.paused:
-            self._pause_producer(producing)
-            if not producing.paused:
-                self._call_later(self._drained)
-
-    def _stop_producer(self) -> None:
-        producing, self._producing = self._producing, None
-        if producing is not None:
-            self._guarded(producing.producer.stopProducing)
 
     def _call_later(self, call: Callable[..., object], *args: object) -> None:
         self._later = [earlier for earlier in self._later if earlier.active()]

@@ -156,10 +156,12 @@ class WritingHalf:
             self._spawn(self._reset(stream))
 
     async def _reset(self, stream: SendStream) -> None:
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()  # a pending write would delay what follows
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
+        del tasks
         await quietly(stream.reset(ABORTED))
         self._tell_flushed()
         self._is_over(self)
@@ -172,7 +174,8 @@ class WritingHalf:
             return
         self._stream = None
         self._pending.clear()
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []  # a cancelled task refers to the stream, which keeps the sockets open
+        for task in tasks:
             if task is not asyncio.current_task():
                 task.cancel()
         self._tell_flushed()
