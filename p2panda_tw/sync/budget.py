@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from p2panda_tw.sync.limits import HELD_BYTES, IN_STORE_BYTES
+from p2panda_tw.sync.send_gate import SendGate
 
 __all__ = ["HeldBytes", "StoreGate"]
 
@@ -63,11 +64,13 @@ class HeldBytes:
 
     @ivar total: Bytes held.
     @ivar gate: The way into the store.
+    @ivar sending: The way out of it.
     """
 
     def __init__(self, limit: int = HELD_BYTES) -> None:
         self.total = 0
         self.gate = StoreGate()
+        self.sending = SendGate()
         self._limit = limit
         self._held: dict[Callable[[], None], int] = {}
 

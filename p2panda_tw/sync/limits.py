@@ -19,6 +19,7 @@ __all__ = [
     "HELD_BYTES",
     "INITIATE_PATIENCE",
     "IN_STORE_BYTES",
+    "LARGE_PAGE",
     "MAX_FRAME",
     "MAX_HANDSHAKE_PAYLOAD",
     "MAX_HAVE",
@@ -33,6 +34,11 @@ __all__ = [
     "PROGRESS_EVENT_INTERVAL",
     "PROGRESS_INTERVAL",
     "PROTOCOL_ID",
+    "SEND_BYTES",
+    "SEND_LARGE_BYTES",
+    "SEND_PATIENCE",
+    "SEND_PEER_BYTES",
+    "SEND_RATE",
     "WRITE_BYTES",
     "WRITE_PATIENCE",
 ]
@@ -87,6 +93,28 @@ How many operations are read from the store at once for sending (ours).
 PAGE_BYTES: Final = 128 * 1024
 """
 How many bytes of operations are read from the store at once for sending, unless a single one has more (ours).
+"""
+
+LARGE_PAGE: Final = 2 * PAGE_BYTES
+"""
+A page of more bytes is a large operation, and waits for its turn (ours).
+"""
+
+SEND_BYTES: Final = 8 * 1024 * 1024
+SEND_PEER_BYTES: Final = 1024 * 1024
+"""
+How many bytes of small pages wait to be sent, in all and to one peer, before no more are loaded (ours).
+"""
+
+SEND_LARGE_BYTES: Final = 16 * 1024 * 1024
+"""
+How many bytes of large pages wait to be sent, unless a single one has more (ours).
+"""
+
+SEND_PATIENCE: Final = 10.0
+SEND_RATE: Final = 64 * 1024
+"""
+If others have to wait for it a page is sent in so many seconds, and one more for each so many bytes (ours).
 """
 
 WRITE_BYTES: Final = 64 * 1024

@@ -16,6 +16,7 @@ from typing import Final
 from p2panda_tw.core.stored import StoredOperation, StoredPage
 from p2panda_tw.sync.effects import LoadStoredPage, Output, Send
 from p2panda_tw.sync.feed import LiveFeed, LiveTurn
+from p2panda_tw.sync.limits import LARGE_PAGE
 from p2panda_tw.sync.messages import CLOSE_FRAME, LIVE_OPERATION, encode_operations
 from p2panda_tw.sync.pacing import Pacing
 
@@ -87,7 +88,9 @@ class Live:
         feed.newest = max(feed.newest, operations[-1].arrival)
         outputs: list[Output] = []
         if self._may_send and not self._loading and self._page is None and operations[0].arrival <= feed.served + 1:
-            outputs = self._serve(operations, now)
+            # Large ones are read when their turn has come, so that not every session holds some.
+            if sum([len(stored.operation.body or b"") for stored in operations]) <= LARGE_PAGE:
+                outputs = self._serve(operations, now)
         return outputs + self.go_on(now)
 
     def page_loaded(self, page: StoredPage, now: float) -> list[Output]:

@@ -26,19 +26,23 @@ from p2panda_tw.sync import effects as fx
 from p2panda_tw.sync.budget import HeldBytes
 from p2panda_tw.sync.events import SyncEvent
 from p2panda_tw.sync.limits import (
+    LARGE_PAGE,
     MAX_FRAME,
     MAX_HAVE,
     MAX_PAYLOAD,
     PAGE_BYTES,
+    SEND_RATE,
     WRITE_PATIENCE,
 )
 from p2panda_tw.sync.progress import ProgressWatch
+from p2panda_tw.sync.send_gate import Sender
 from p2panda_tw.sync.session import Session
 from p2panda_tw.wire.frames import FrameDecoder
 
 __all__ = ["SessionHost", "SessionRunner", "SyncStore"]
 
 T = TypeVar("T")
+P = TypeVar("P", LogPage, StoredPage)
 
 
 class SyncStore(Protocol):
@@ -125,6 +129,14 @@ class SessionHost(Protocol):
         """
 
 
+def page_size(page: LogPage | StoredPage) -> int:
+    """
+    @return: Bytes of headers and bodies in it.
+    """
+    raw = page.operations if isinstance(page, LogPage) else [stored.operation.raw for stored in page.operations]
+    return sum([len(header) if body is None else len(header) + len(body) for header, body in raw])
+
+
 class SessionRunner:
     """
     One session with its surroundings. It is the owner of the session stream, as soon as there is one.
@@ -174,6 +186,8 @@ class SessionRunner:
         self._timers: dict[fx.Timer, IDelayedCall] = {}
         self._waiting: Callable[[], None] | None = None  # to hand a batch to the store
         self._in_store = 0
+        self._sender = Sender(session.node_id, self._give_up)
+        self._outstanding = 0  # bytes that were written and wait for the peer to read
 
     # What happens.
 
@@ -215,12 +229,15 @@ class SessionRunner:
         if self._watch.is_overdue(now, self._received, owed, self._reading):
             self.feed(fx.GarbageReceived("The node sends too slowly."))
         elif self._paused_since is not None and self.session.catching_up:
-            if now - self._paused_since >= WRITE_PATIENCE:
+            if now - self._paused_since >= WRITE_PATIENCE + self._outstanding / SEND_RATE:
                 self.feed(fx.ConnectionClosed("The node takes nothing of what is sent to it."))
 
     def _count(self) -> None:
         held = self._decoder.buffered + self.session.held - self._in_store
         self._held.update(self._evict, 0 if self.over else held)
+
+    def _give_up(self) -> None:
+        self.feed(fx.ConnectionClosed("The node reads too slowly, and others wait."))
 
     def _evict(self) -> None:
         self.feed(fx.GarbageReceived("More was received than there is room for."))
@@ -296,7 +313,10 @@ class SessionRunner:
         """
         if self._paused_since is not None:
             self._paused_since = None
+            self._outstanding = 0
             self.feed(fx.WritingResumed())
+            if self._paused_since is None:
+                self._held.sending.drained(self._sender)
 
     def _adjust_reading(self) -> None:
         reading = self.session.reading
@@ -319,17 +339,22 @@ class SessionRunner:
                 else:
                     for data in writes:
                         self._stream.write(data)
+                    self._written(sum(map(len, writes)))
             case fx.Ingest(operations, live):
                 self._ingest(operations, live)
             case fx.LoadLogPage(author=author, log_id=log_id, after=after, until=until, limit=limit):
-                page = store.log_page(topic, author, log_id, after, until, limit_ops=limit, limit_bytes=PAGE_BYTES)
-                self._ask(page, fx.LogPageLoaded)
+                self._load(
+                    lambda: store.log_page(
+                        topic, author, log_id, after, until, limit_ops=limit, limit_bytes=PAGE_BYTES
+                    ),
+                    fx.LogPageLoaded,
+                )
             case fx.LoadStoredPage(after):
                 recent = store.recent(topic, after)
-                if recent is not None:
+                if recent is not None and page_size(recent) <= LARGE_PAGE:
                     self._inputs.append(fx.StoredPageLoaded(recent))
                 else:
-                    self._ask(store.page(topic, after), fx.StoredPageLoaded)
+                    self._load(lambda: store.page(topic, after, limit_bytes=PAGE_BYTES), fx.StoredPageLoaded)
             case fx.LoadHeights():
                 self._ask(store.heights(topic), fx.HeightsLoaded)
             case fx.LoadRangeSize(ranges):
@@ -349,6 +374,27 @@ class SessionRunner:
             case _:
                 assert_never(output)
 
+    def _written(self, size: int) -> None:
+        if self._paused_since is None:
+            self._held.sending.drained(self._sender)
+        else:
+            self._outstanding += size
+            self._held.sending.written(self._sender, self._outstanding, self._clock.seconds())
+
+    def _load(self, ask: Callable[[], Deferred[P]], fact: Callable[[P], fx.Input]) -> None:
+        """
+        Load a page when there is room for it.
+        """
+        gate = self._held.sending
+
+        def load() -> None:
+            self._ask(ask(), loaded).addBoth(lambda _: gate.answered())
+
+        def loaded(page: P) -> fx.Input | None:
+            return fact(page) if self.over or gate.fits(self._sender, page_size(page), load) else None
+
+        gate.enter(self._sender, load)
+
     def _ingest(self, operations: Sequence[RawOperation], live: bool) -> None:
         size = sum([len(header) if body is None else len(header) + len(body) for header, body in operations])
 
@@ -367,9 +413,14 @@ class SessionRunner:
         self._waiting = begin
         self._held.gate.enter(size, begin)
 
-    def _ask(self, answer: Deferred[T], fact: Callable[[T], fx.Input]) -> None:
-        answer.addCallbacks(lambda result: self.feed(fact(result)), self._store_failed)
-        answer.addErrback(lambda failure: self._log.failure("A session stumbled.", failure))
+    def _ask(self, answer: Deferred[T], fact: Callable[[T], fx.Input | None]) -> Deferred[None]:
+        def answered(result: T) -> None:
+            event = fact(result)
+            if event is not None:
+                self.feed(event)
+
+        done = answer.addCallbacks(answered, self._store_failed)
+        return done.addErrback(lambda failure: self._log.failure("A session stumbled.", failure))
 
     def _store_failed(self, failure: Failure) -> None:
         if not failure.check(P2pandaError) and not self.over:
@@ -403,6 +454,7 @@ class SessionRunner:
             call.cancel()
         self._timers.clear()
         self._decoder = FrameDecoder(1)  # lets go of what it holds
+        self._held.sending.leave(self._sender)
         if self._waiting is not None:
             self._held.gate.withdraw(self._waiting)
             self._waiting = None

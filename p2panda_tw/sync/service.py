@@ -245,6 +245,7 @@ class LogSync(Service):
         now = self.clock.seconds()
         for runner in list(self._runners):
             runner.tick(now)
+        self.held.sending.tick(now)
 
     # Incoming connections.
 

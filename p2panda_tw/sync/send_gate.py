@@ -1,0 +1,171 @@
+# -*- test-case-name: tests.sync.test_send_gate -*-
+"""
+How much is in memory to be sent, over all sessions. One page of the store for each is little, but a page can be a
+single operation of 16 MiB, and who does not read can have many sessions.
+
+So pages are loaded one after the other, as there is room for them: a little for each peer, and some in all. A page that
+turns out to be a large operation is let go of and loaded again when its turn has come; large ones have room of their
+own, so that small ones need not wait for them. Who holds up others by reading too slowly is cut off.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from p2panda_tw.core.identity import NodeId
+from p2panda_tw.sync.limits import LARGE_PAGE, SEND_BYTES, SEND_LARGE_BYTES, SEND_PATIENCE, SEND_PEER_BYTES, SEND_RATE
+
+__all__ = ["SendGate", "Sender"]
+
+Load = Callable[[], None]
+
+
+@dataclass(eq=False, slots=True)
+class Sender:
+    """
+    A session as the gate sees it.
+
+    @ivar node_id: Its peer.
+    @ivar end: Called when it has to go.
+    @ivar small: Bytes that wait to be sent, apart from those of a large page.
+    @ivar large: Bytes of a large page, from before it is loaded until it is sent.
+    @ivar deadline: When that should have been sent.
+    """
+
+    node_id: NodeId
+    end: Callable[[], None]
+    small: int = 0
+    large: int = 0
+    deadline: float = 0.0
+
+
+class SendGate:
+    """
+    Lets sessions load pages.
+
+    @ivar small: Bytes of all small pages that wait to be sent.
+    @ivar large: The same of large ones.
+    """
+
+    def __init__(self, small: int = SEND_BYTES, of_peer: int = SEND_PEER_BYTES, large: int = SEND_LARGE_BYTES) -> None:
+        self.small = 0
+        self.large = 0
+        self._most_small = small
+        self._most_of_peer = of_peer
+        self._most_large = large
+        self._of_peer: Counter[NodeId] = Counter()
+        self._holders: dict[Sender, None] = {}
+        self._waiting: deque[tuple[Sender, Load]] = deque()
+        self._large_waiting: deque[tuple[Sender, int, Load]] = deque()
+        self._loading = False
+
+    def enter(self, sender: Sender, load: Load) -> None:
+        """
+        @param load: Called when there is room, perhaps at once. L{answered} has to follow.
+        """
+        self._waiting.append((sender, load))
+        self._go_on()
+
+    def fits(self, sender: Sender, size: int, load: Load) -> bool:
+        """
+        A page is loaded. To be asked before L{answered}.
+
+        @param load: Called again if it has to wait; then L{answered} follows again, too.
+
+        @return: Whether it can be kept.
+        """
+        if size <= LARGE_PAGE or sender.large:
+            return True
+        if self._has_large_room(size):
+            self._reserve(sender, size)
+            return True
+        self._large_waiting.append((sender, size, load))
+        return False
+
+    def answered(self) -> None:
+        """
+        What was to be loaded is there, or failed.
+        """
+        self._loading = False
+        self._go_on()
+
+    def written(self, sender: Sender, size: int, now: float) -> None:
+        """
+        So much waits to be sent now, because the peer has to read first.
+        """
+        self._release(sender)
+        if size > LARGE_PAGE:
+            self._reserve(sender, size)
+        else:
+            sender.small = size
+            self.small += size
+            self._of_peer[sender.node_id] += size
+            self._holders[sender] = None
+        sender.deadline = now + SEND_PATIENCE + size / SEND_RATE
+
+    def drained(self, sender: Sender) -> None:
+        """
+        Everything was sent.
+        """
+        if sender in self._holders:
+            self._release(sender)
+            self._go_on()
+
+    def leave(self, sender: Sender) -> None:
+        """
+        The session is over.
+        """
+        self._waiting = deque([entry for entry in self._waiting if entry[0] is not sender])
+        self._large_waiting = deque([entry for entry in self._large_waiting if entry[0] is not sender])
+        self._release(sender)
+        self._go_on()
+
+    def tick(self, now: float) -> None:
+        """
+        End those who hold up others and are late. To be called about once a second.
+        """
+        if self._large_waiting or (self._waiting and not self._loading):
+            for sender in [sender for sender in self._holders if 0 < sender.deadline <= now]:
+                self._release(sender)
+                sender.end()
+            self._go_on()
+
+    def _has_large_room(self, size: int) -> bool:
+        return not self.large or self.large + size <= self._most_large
+
+    def _reserve(self, sender: Sender, size: int) -> None:
+        sender.large = size
+        self.large += size
+        self._holders[sender] = None
+
+    def _release(self, sender: Sender) -> None:
+        self.small -= sender.small
+        self.large -= sender.large
+        self._of_peer[sender.node_id] -= sender.small
+        if not self._of_peer[sender.node_id]:
+            del self._of_peer[sender.node_id]
+        sender.small = sender.large = 0
+        sender.deadline = 0.0
+        self._holders.pop(sender, None)
+
+    def _go_on(self) -> None:
+        while not self._loading:
+            load = self._next()
+            if load is None:
+                return
+            self._loading = True
+            load()
+
+    def _next(self) -> Load | None:
+        if self._large_waiting and self._has_large_room(self._large_waiting[0][1]):
+            sender, size, load = self._large_waiting.popleft()
+            self._reserve(sender, size)
+            return load
+        if self.small < self._most_small:
+            for position, (sender, load) in enumerate(self._waiting):
+                if self._of_peer[sender.node_id] < self._most_of_peer:
+                    del self._waiting[position]
+                    return load
+        return None
