@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -217,8 +218,31 @@ class InteropTestCase(TestCase):
 
         took = 0.0
         for node in nodes:
-            took = max(took, await self.until(f"{node} has {count} operations", lambda: has(node), patience))
+            try:
+                took = max(took, await self.until(f"{node} has {count} operations", partial(has, node), patience))
+            except TimeoutError as error:
+                raise AssertionError(f"{error}\n{await self.describe(topic, *nodes)}") from error
         return took
+
+    async def describe(self, topic: Topic, *nodes: Node | RustNode) -> str:
+        """
+        @return: What everybody has, and how our nodes see the others; for a person who looks for a mistake.
+        """
+        lines = []
+        for node in nodes:
+            if isinstance(node, RustNode):
+                stored = await node.dump(topic)
+                lines.append(f"{node}: {[event for event in node.events if 'lagged' in str(event)]}")
+            else:
+                stored = await self.stored_here(node, topic)
+                lines += [f"{node.node_id}:", *(f"    {state}" for state in node.peer_states(topic))]
+            logs: dict[str, list[int]] = {}
+            for author, seq_num in stored:
+                logs.setdefault(author, []).append(seq_num)
+            for author, seq_nums in logs.items():
+                missing = sorted(set(range(max(seq_nums))) - set(seq_nums))[:5]
+                lines.append(f"    {author[:8]}: {len(seq_nums)}, highest {max(seq_nums)}, missing {missing}")
+        return "\n".join(lines)
 
     async def assert_same(self, topic: Topic, node: Node, *others: RustNode, count: int) -> Stored:
         """
@@ -266,5 +290,7 @@ class InteropTestCase(TestCase):
         """
         Write a figure into the log of the run.
         """
-        told = ", ".join(f"{key} {value:.2f}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items())
+        told = ", ".join(
+            f"{key} {value:.2f}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
+        )
         self._log.info("FIGURE {name}: {told}", name=name, told=told)

@@ -15,7 +15,6 @@ from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
 
@@ -57,7 +56,7 @@ class RustNode(ProcessProtocol):
     @ivar ended: Fires when the process is gone.
     """
 
-    _log = Logger()
+    transport: Any  # Twisted: IProcessTransport or None
 
     def __init__(self, kind: Kind, port: int, key: SigningKey, directory: Path) -> None:
         self.kind = kind
@@ -170,11 +169,27 @@ class RustNode(ProcessProtocol):
         """
         await self.ask("published", "publish", topic=topic, text=text)
 
-    async def count(self, topic: Topic) -> int:
+    async def count(self, topic: Topic, author: NodeId | None = None) -> int:
         """
-        @return: How many operations it has stored.
+        @return: How many operations it has stored, of one author or all.
         """
-        return int((await self.ask("counted", "count", topic=topic))["count"])
+        counted = await self.ask("counted", "count", topic=topic)
+        return int(counted["count"] if author is None else counted["authors"].get(author.hex(), 0))
+
+    @property
+    def sessions(self) -> int:
+        """
+        How many sessions it has begun.
+        """
+        return sum("SyncStarted" in str(event) or event["event"] == "sync_started" for event in self.events)
+
+    @property
+    def losses(self) -> list[Event]:
+        """
+        What it said of operations that it lost or could not store.
+        """
+        signs = ("sync_lagged", "insert_failed", "Lagged", "ProcessingFailed")
+        return [event for event in self.events if any(sign in str(event) for sign in signs)]
 
     async def memory(self) -> int:
         """

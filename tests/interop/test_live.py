@@ -49,7 +49,7 @@ class LiveTests(InteropTestCase):
         await flooding
         await self.until_count(3100, topic, node, rust, patience=60.0)
         self.figure(f"1500 live each way with a {kind}", seconds=self.now() - started)
-        await self.until("nothing is unconfirmed", lambda: not self.peer_state(node, topic, rust).unconfirmed)
+        await self.until_live(node, topic, rust)
         await self.assert_same(topic, node, rust, count=3100)
 
     async def test_live_with_a_peer(self) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import signal
 import socket
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -33,6 +32,8 @@ class _Relay(ProcessProtocol):
     """
     A relay in its development mode.
     """
+
+    transport: Any  # Twisted: IProcessTransport or None
 
     def __init__(self) -> None:
         self.ended: Deferred[None] = Deferred()
@@ -66,7 +67,9 @@ class RelayTests(InteropTestCase):
         settings.write_text(f'http_bind_addr = "127.0.0.1:{port}"\nenable_metrics = false\n{access}', "utf-8")
         process = _Relay()
         program = relay()
-        reactor.spawnProcess(process, program, [program, "--dev", "--config-path", str(settings)], {}, str(self.directory))
+        reactor.spawnProcess(
+            process, program, [program, "--dev", "--config-path", str(settings)], {}, str(self.directory)
+        )
         self.addCleanup(process.stop)
 
         def listens() -> bool:

@@ -222,21 +222,21 @@ where
     Ok(())
 }
 
-/// How many operations of a topic are stored.
+/// How many operations of a topic are stored, of each author.
 async fn count<L, E>(store: &SqliteStore, topic: &Topic) -> Result<()>
 where
     L: AnyLogId + serde::Serialize + for<'de> Deserialize<'de>,
     E: Extensions,
 {
-    let mut total = 0;
+    let mut authors = HashMap::new();
     for (author, ids) in TopicStore::<Topic, VerifyingKey, L>::resolve(store, topic).await? {
         for id in ids {
             // An empty log has no sums, which upstream takes for an error.
             let size = LogStore::<Operation<E>, VerifyingKey, L, SeqNum, Hash>::get_log_size(store, &author, &id, None, None).await;
-            total += size.ok().flatten().map_or(0, |(operations, _)| operations);
+            *authors.entry(author.to_hex()).or_insert(0) += size.ok().flatten().map_or(0, |(operations, _)| operations);
         }
     }
-    emit(json!({"event": "counted", "count": total}));
+    emit(json!({"event": "counted", "count": authors.values().sum::<u32>(), "authors": authors}));
     Ok(())
 }
 
