@@ -45,8 +45,7 @@ from p2panda_tw.store.service import Store
 from p2panda_tw.stream import Stream
 from p2panda_tw.sync.service import LogSync
 from p2panda_tw.sync.state import PeerState
-from p2panda_tw.transport.tls import TlsTransport
-from p2panda_tw.transports import make_transports, usual_addresses
+from p2panda_tw.transports import bound_ports, make_transports, usual_addresses
 from p2panda_tw.wire.postcard import Reader
 
 __all__ = ["DATABASE_FILE", "Node"]
@@ -56,7 +55,11 @@ DATABASE_FILE: Final = "p2panda.sqlite3"
 Name of the store in the data directory.
 """
 
-_TLS_PORT: Final = "tls.port"
+_PORT: Final = "port/"
+"""
+Settings that keep the ports chosen at first start: tickets and other nodes name them.
+"""
+
 _RECOGNITION_TIMEOUT: Final = 1.0
 """
 Seconds after which a node that does not say whether it is one of ours is sent to with care.
@@ -168,7 +171,7 @@ class Node(MultiService):
         await opening
         forget_import(directory)  # from now on the store remembers
         if self._offline:
-            self._usual_addresses = usual_addresses(self.config, int(await self.store.setting(_TLS_PORT) or 0))
+            self._usual_addresses = usual_addresses(self.config, int(await self.store.setting(_PORT + "tls") or 0))
         else:
             await self._start_network(signing_key)
         self._open.started(self.store, None if self._offline else self.sync)
@@ -182,8 +185,8 @@ class Node(MultiService):
         if self._transports is not None:
             transports = self._transports(signing_key)
         else:
-            port = int(await self.store.setting(_TLS_PORT) or 0)
-            transports = make_transports(self.reactor, self.config, signing_key, port)
+            ports = [int(await self.store.setting(_PORT + name) or 0) for name in ("tls", "iroh")]
+            transports = make_transports(self.reactor, self.config, signing_key, *ports)
         optional = () if self.config.iroh.enabled else ("iroh",)
         self.endpoint = Endpoint(self.reactor, signing_key, self.config.network_id, transports, optional=optional)
         for peer in await self.store.peers():
@@ -195,9 +198,8 @@ class Node(MultiService):
             await self.endpoint.close()
             raise
         self._add(self.endpoint)
-        for transport in transports:
-            if isinstance(transport, TlsTransport):
-                await self.store.set_setting(_TLS_PORT, str(transport.port))
+        for name, port in bound_ports(transports).items():
+            await self.store.set_setting(_PORT + name, str(port))
         self.exchange = AddressExchange(self.reactor, self.endpoint, signing_key, clock_us=self._clock_us)
         self._add(self.exchange)
         self.sync = LogSync(

@@ -5,24 +5,29 @@ The ways to reach other nodes that the settings ask for.
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from p2panda_tw.config import Config
 from p2panda_tw.core.identity import SigningKey
-from p2panda_tw.endpoint.addresses import TlsAddress
+from p2panda_tw.endpoint.addresses import IrohAddress, TlsAddress
 from p2panda_tw.interfaces import INodeTransport
 from p2panda_tw.transport.limits import ConnectionLimits, ReceiveBudget
 from p2panda_tw.transport.listening import EVERYWHERE
 from p2panda_tw.transport.local_addresses import interface_hosts, to_addresses
 from p2panda_tw.transport.tls import TlsTransport
 
-__all__ = ["make_transports", "usual_addresses"]
+__all__ = ["bound_ports", "free_udp_port", "make_transports", "usual_addresses"]
 
 
-def make_transports(reactor: Any, config: Config, signing_key: SigningKey, tls_port: int) -> list[INodeTransport]:
+def make_transports(
+    reactor: Any, config: Config, signing_key: SigningKey, tls_port: int, iroh_port: int
+) -> list[INodeTransport]:
     """
     @param tls_port: Where to listen if the settings name no port; 0 for a free one.
+    @param iroh_port: The same for iroh, by IPv4. If somebody else has it now, another one is taken.
 
     @raise p2panda_tw.errors.ConfigurationError: The settings ask for something that is not installed or cannot be.
     """
@@ -43,12 +48,38 @@ def make_transports(reactor: Any, config: Config, signing_key: SigningKey, tls_p
     if enabled or (enabled is None and find_spec("iroh") is not None):
         from p2panda_tw.transport.iroh import IrohTransport
 
-        arguments: dict[str, Any] = {}
-        if config.iroh.listen:
-            arguments["bind"] = [str(address) for address in config.iroh.listen]
+        bind = [str(address) for address in config.iroh.listen]
+        if not bind:
+            bind = [f"0.0.0.0:{free_udp_port(iroh_port)}", "[::]:0"]
         relays = [(relay.address.url, relay.token) for relay in config.iroh.relays]
-        transports.append(IrohTransport(reactor, signing_key, relays=relays, limits=limits, budget=budget, **arguments))
+        transports.append(IrohTransport(reactor, signing_key, bind=bind, relays=relays, limits=limits, budget=budget))
     return transports
+
+
+def free_udp_port(wanted: int) -> int:
+    """
+    @return: The port, or 0 if somebody listens there now.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("0.0.0.0", wanted))
+        except OSError:
+            return 0
+    return wanted
+
+
+def bound_ports(transports: Sequence[INodeTransport]) -> dict[str, int]:
+    """
+    @return: Where each transport listens, by its name, to be kept for the next start.
+    """
+    ports: dict[str, int] = {}
+    for transport in transports:
+        if isinstance(transport, TlsTransport) and transport.port is not None:
+            ports[transport.name] = transport.port
+        for address in transport.addresses():
+            if isinstance(address, IrohAddress) and ":" not in address.host:
+                ports.setdefault(transport.name, address.port)
+    return ports
 
 
 def usual_addresses(config: Config, tls_port: int) -> list[TlsAddress]:

@@ -4,6 +4,7 @@ Tests for L{p2panda_tw.transports}.
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from twisted.internet.testing import MemoryReactorClock
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2panda_tw.config import Config, IrohConfig, ListenAddress, TlsConfig
 from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.endpoint.addresses import TlsAddress
-from p2panda_tw.transports import make_transports, usual_addresses
+from p2panda_tw.transports import bound_ports, free_udp_port, make_transports, usual_addresses
 
 
 class MakeTransportsTests(SynchronousTestCase):
@@ -25,7 +26,7 @@ class MakeTransportsTests(SynchronousTestCase):
         @return: The transports that are made.
         """
         config = Config(data_directory=Path(self.mktemp()), tls=TlsConfig(enabled=tls), iroh=IrohConfig(enabled=iroh))
-        made = make_transports(MemoryReactorClock(), config, SigningKey(bytes(32)), 0)
+        made = make_transports(MemoryReactorClock(), config, SigningKey(bytes(32)), 0, 0)
         return [transport.name for transport in made]
 
     def test_tls_alone(self) -> None:
@@ -42,9 +43,10 @@ class MakeTransportsTests(SynchronousTestCase):
         config = Config(
             data_directory=Path(self.mktemp()), tls=TlsConfig(listen=(free,)), iroh=IrohConfig(enabled=False)
         )
-        (tls,) = make_transports(MemoryReactorClock(), config, SigningKey(bytes(32)), 4242)
+        (tls,) = make_transports(MemoryReactorClock(), config, SigningKey(bytes(32)), 4242, 0)
         self.successResultOf(tls.listen(lambda connection: None, list))
         self.assertEqual(tls.addresses(), [TlsAddress("127.0.0.1", 4242)])
+        self.assertEqual(bound_ports([tls]), {"tls": 4242})
         self.assertEqual(usual_addresses(config, 4242), [TlsAddress("127.0.0.1", 4242)])
         self.successResultOf(tls.stop())
 
@@ -53,3 +55,13 @@ class MakeTransportsTests(SynchronousTestCase):
         A node may be told to use no network.
         """
         self.assertEqual(self.names(tls=False, iroh=False), [])
+
+    def test_port_of_somebody_else(self) -> None:
+        """
+        A UDP port is taken again only if nobody else has it meanwhile.
+        """
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("0.0.0.0", 0))
+            port = other.getsockname()[1]
+            self.assertEqual(free_udp_port(port), 0)
+        self.assertEqual(free_udp_port(port), port)
