@@ -17,7 +17,7 @@ class CborTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """
-        A text is what a Rust C{stream::<String>} expects (node-api.md 2.3).
+        A text is what a Rust C{stream::<String>} expects.
         """
         self.assertEqual(CBOR.encode("Hello!").hex(), "6648656c6c6f21")
 

@@ -17,7 +17,7 @@ __all__ = ["LONGEST_TURN", "StallWatch"]
 
 LONGEST_TURN: Final = 0.01
 """
-Seconds that one turn of the reactor may take (design section 6).
+Seconds that one turn of the reactor may take before it is reported.
 """
 
 PULSE: Final = 0.005

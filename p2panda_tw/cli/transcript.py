@@ -3,8 +3,8 @@
 What a chat shows of its messages: who said what and when, who took which name, where a day begins. Plain values; how
 they look is up to the view.
 
-A message that starts with C{/nick } gives its author a name (spec/sync.md 15.1). All text in these values is harmless
-to a terminal, whoever wrote it.
+A message that starts with C{/nick } gives its author a name, as in p2panda-net/examples/chat.rs. All text
+in these values is harmless to a terminal, whoever wrote it.
 """
 
 from __future__ import annotations

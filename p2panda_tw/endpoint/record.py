@@ -1,7 +1,7 @@
 # -*- test-case-name: tests.endpoint.test_record -*-
 """
 What a node of ours says of itself: a signed record with all its addresses, also those that upstream's records cannot
-carry (spec/tls-transport.md section 6). As postcard, followed by a signature::
+carry (docs/tls-transport.md, section 6). As postcard, followed by a signature::
 
     version u8 = 1 | node id 32 | time u64, microseconds since 1970 | addresses | signature 64
 

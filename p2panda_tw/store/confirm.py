@@ -1,7 +1,7 @@
 # -*- test-case-name: tests.store.test_confirm -*-
 """
 Are our own logs complete here? If the store was lost or is an older copy, others may have operations of ours that it
-lacks. To publish then would use their positions a second time, which forks our log for good (core.md 6.5).
+lacks. To publish then would use their positions a second time, which forks our log for good.
 
 It is noticed at the start: an identity without a database, another identity than before, or a database that is not the
 one which the lock of the data directory remembers, or has been opened less often. The note stays in the database until

@@ -124,7 +124,7 @@ def _marks(values: Sequence[object]) -> str:
 def read_range_size(connection: Connection, topic_key: int, ranges: LogRanges) -> tuple[int, int]:
     """
     @return: How many operations the ranges have, and how many bytes: stored headers, and bodies by what the headers say
-        (sync.md 6.3).
+        (docs/sync.md, section 4).
     """
     operations = size = 0
     ends: list[int] = []  # positions whose running total is to be added,

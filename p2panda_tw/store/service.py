@@ -106,7 +106,8 @@ class Store(StoreService):
 
     def range_size(self, topic: Topic, ranges: LogRanges) -> Deferred[tuple[int, int]]:
         """
-        @return: How many operations and bytes stretches of logs have, as they are announced in catch-up (sync.md 6.3).
+        @return: How many operations and bytes stretches of logs have, as they are announced in catch-up
+            (docs/sync.md, section 4).
         """
         return self._ask(topic, lambda feed: lambda sql: log_reader.read_range_size(sql, feed.key, ranges))
 

@@ -24,7 +24,8 @@ def check_signatures(headers: Sequence[Header]) -> list[bool]:
 
 def body_problem(header: Header, body: bytes | None) -> str | None:
     """
-    Does a body belong to a header? Upstream's C{PayloadMismatch}, core.md 4.2. An empty one belongs to none.
+    Does a body belong to a header? Upstream's C{PayloadMismatch}, p2panda-core/src/operation. An empty one
+    belongs to none.
 
     @return: What is wrong, as a sentence; C{None} if it does, or if there is no body to look at.
     """

@@ -1,7 +1,7 @@
 # -*- test-case-name: tests.sync.test_limits -*-
 """
 How long to wait before a peer is dialled again: exponential back-off with full jitter, so that nodes that lost each
-other at the same moment do not come back at the same moment (row 12 of sync.md 17; upstream always waits 5 s).
+other at the same moment do not come back at the same moment (unlike upstream, which always waits 5 s).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ __all__ = ["Batch", "Incoming", "read_oversized"]
 
 _AUTHOR = slice(4, 36)
 """
-Where the author stands in a header (core.md 3.2).
+Where the author stands in a header, behind the heads of array, version and key (docs/operations.md, section 3).
 """
 
 

@@ -1,6 +1,6 @@
 # -*- test-case-name: tests.sync.test_limits -*-
 """
-Every limit of sync, with its unit and its reason. Section numbers are those of the sync specification of p2panda 0.7.1;
+Every limit of sync, with its unit and its reason. What comes from p2panda 0.7.1 says so or names the Rust file;
 what is marked "ours" is a decision of this implementation and changes no byte on the wire.
 """
 

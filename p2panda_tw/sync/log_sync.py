@@ -145,7 +145,7 @@ class CatchUp:
 
     def begin(self, now: float) -> list[Output]:
         """
-        Authors ascending, per author logs ascending (sync.md 6.3).
+        Authors ascending, per author logs ascending (docs/sync.md, section 4).
         """
         for author in sorted(self.ranges, key=BY_BYTES):
             logs = self.ranges[author]
@@ -233,7 +233,7 @@ class ChunkCatchUp:
 
     def begin(self, now: float) -> list[Output]:
         """
-        Step 2 of 16.1.
+        Step 2 of docs/sync.md, section 7.
         """
         if not self.pacing.claim(self.session, now):
             self._complete = not self.pacing.lacks(self.ranges)

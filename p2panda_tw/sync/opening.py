@@ -1,7 +1,7 @@
 # -*- test-case-name: tests.sync.test_service -*-
 """
-How a connection becomes a session (sync.md 3): the first stream carries the topic handshake, the second one the
-session, and both are opened by the dialling side.
+How a connection becomes a session (docs/sync.md, section 2): the first stream carries the topic handshake, the
+second one the session, and both are opened by the dialling side.
 
 A node of ours is told everything in one flight: Topic, Done, and our C{Have} on the second stream, without waiting
 for its answer. Any other node is asked first.

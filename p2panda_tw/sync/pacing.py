@@ -1,6 +1,7 @@
 # -*- test-case-name: tests.sync.test_pacing -*-
 """
-How to send to a node that is not p2panda_tw, without making it lose what it is sent (sync.md 10.2, 16.1 and 16.2).
+How to send to a node that is not p2panda_tw, without making it lose what it is sent (docs/sync.md, section 7,
+whose steps are named below).
 
 A Rust receiver puts what arrives into a ring of 1024 places; what does not fit is lost, and a topic can be stuck for
 good. Flow control does not help there. So never more than L{IN_FLIGHT} operations are on their way that its next
@@ -29,7 +30,7 @@ __all__ = ["CHUNK_BYTES", "IN_FLIGHT", "Pacing", "Settlement"]
 
 IN_FLIGHT: Final = 500
 """
-How many operations may be unconfirmed (16, Must 11). The ring has 1024 places; this leaves room for a second sender.
+How many operations may be unconfirmed. The ring has 1024 places; this leaves room for a second sender.
 """
 
 CHUNK_BYTES: Final = 8 * 1024 * 1024
@@ -40,52 +41,52 @@ together).
 
 MIN_PAUSE: Final = 0.25
 """
-The least pause between two sessions, in seconds (16.1, step 4). Each session costs the Rust process 0.2 MB.
+The least pause between two sessions, in seconds (step 4). Each session costs the Rust process 0.2 MB.
 """
 
 MAX_PAUSE: Final = 5.0
 """
-The longest pause between two sessions, in seconds (16.1, step 4).
+The longest pause between two sessions, in seconds (step 4).
 """
 
 FIRST_COST: Final = 0.001
 """
-How long the receiver is thought to need for an operation until it has shown, in seconds (16.1, step 4).
+How long the receiver is thought to need for an operation until it has shown, in seconds (step 4).
 """
 
 STALLED_HAVES: Final = 3
 """
-After how many C{Have}s in a row without progress what is in flight counts as lost (16.1, step 7).
+After how many C{Have}s in a row without progress what is in flight counts as lost (step 7).
 """
 
 STALLED_TIME: Final = 3.0
 """
-Over how many seconds these C{Have}s must spread at least (16.1, step 7).
+Over how many seconds these C{Have}s must spread at least (step 7).
 """
 
 LOSSES_UNTIL_HEALING: Final = 2
 """
-After how many losses in a row the topic is taken to be wedged at the receiver (16.1, step 7).
+After how many losses in a row the topic is taken to be wedged at the receiver (step 7).
 """
 
 ECHO_SILENCE: Final = 2.0
 """
-How long nothing has to be echoed until a healing session is closed, in seconds (16.2, step 2).
+How long nothing has to be echoed until a healing session is closed, in seconds.
 """
 
 HEALING_ROUNDS: Final = 4
 """
-How many healing sessions without an echo are tried (16.2, step 3).
+How many healing sessions without an echo are tried.
 """
 
 FIRST_REST: Final = 60.0
 """
-How long a peer that cannot be healed is left alone at first, in seconds (16.2).
+How long a peer that cannot be healed is left alone at first, in seconds (step 7).
 """
 
 MAX_REST: Final = 3600.0
 """
-How long such a peer is left alone at most, in seconds (16.2).
+How long such a peer is left alone at most, in seconds (step 7).
 """
 
 LogKey = tuple[VerifyingKey, LogId]
@@ -103,9 +104,9 @@ class Settlement(Enum):
 
 
 class _Mode(Enum):
-    NORMAL = "16.1"
-    HEALING = "16.2"
-    RESTING = "16.2, the end"
+    NORMAL = "chunks go out"
+    HEALING = "sessions without any chunk wake a topic that stands still"
+    RESTING = "the receiver is left alone"
 
 
 class Pacing:
@@ -150,7 +151,7 @@ class Pacing:
 
     def have_received(self, remote: RemoteHeights, now: float) -> str | None:
         """
-        Step 1: the newest C{Have} replaces what was confirmed before. Steps 7 and 16.2 follow if nothing moves.
+        Step 1: the newest C{Have} replaces what was confirmed before. Step 7 follows if nothing moves.
 
         @return: A sentence for a person, if there is something to say.
         """
@@ -266,8 +267,8 @@ class Pacing:
         """
         @param ranges: What the receiver lacks.
 
-        @return: The same in the order of sending (sync.md 6.3), without logs that it refuses. Unlike there, logs that
-            got stuck last time come last, so that they cannot keep the others from going on.
+        @return: The same in the order of sending (docs/sync.md, section 4), without logs that it refuses. Unlike
+            there, logs that got stuck last time come last, so that they cannot keep the others from going on.
         """
         stretches = [
             (author, log_id, ranges[author][log_id])
@@ -343,7 +344,7 @@ class Pacing:
 
     def session_healed(self) -> None:
         """
-        16.2, steps 3 and 4: a healing session has been silent long enough.
+        A healing session has been silent long enough.
         """
         if self._mode is not _Mode.HEALING:
             return

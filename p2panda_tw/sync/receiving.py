@@ -9,7 +9,7 @@ p2panda-sync/src/protocols/log_sync.rs and topic_log_sync.rs.
                           +-------------Done-------------------^
     LIVE ---Close---> OVER
 
-Anything else is a breach. Unlike upstream, one surplus C{Done} is tolerated (sync.md 6.5).
+Anything else is a breach. Unlike upstream, one surplus C{Done} is tolerated.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Purpose(IntEnum):
 
     CATCH_UP = 2
     """
-    Without live mode; both sides have to agree on that (sync.md 7). Our nodes and Rust's never do.
+    Without live mode; both sides have to agree on that. Our nodes and Rust's never do.
     """
 
 
@@ -412,7 +412,7 @@ class Session:
 
     def _on_end(self, how: fx.EndOfStream | fx.ConnectionClosed) -> None:
         """
-        After our C{Close} any end is a good one (sync.md 8).
+        After our C{Close} any end is a good one (docs/sync.md, section 5).
         """
         if self._live.close_sent:
             self._finish()

@@ -38,7 +38,7 @@ The conversation of the dialled side. It returns the topic.
 def initiate(topic: Topic, *, in_one_flight: bool = False) -> Initiator:
     """
     @param in_one_flight: Send C{Done} along with the topic instead of waiting for the acceptor's. It takes the messages
-        in that order anyway, and a round trip is saved (sync.md 17, row 22).
+        in that order anyway, and a round trip is saved.
 
     @raise RemoteProtocolError: The acceptor does something else.
     """

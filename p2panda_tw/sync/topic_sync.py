@@ -286,7 +286,7 @@ class TopicSync:
 
     def _recognised(self, link: Link, runner: SessionRunner, ours: bool | Deferred[bool]) -> None:
         """
-        A peer is a Rust receiver until it is known to be p2panda_tw (sync.md 16.1).
+        A peer is a Rust receiver until it is known to be p2panda_tw (docs/sync.md, section 7).
         """
         if isinstance(ours, Deferred):
             ours.addErrback(lambda _: False)

@@ -1,7 +1,7 @@
 # -*- test-case-name: tests.transport.test_mux -*-
 """
-The frames of the multiplexer: their layout, which is that of yamux version 0, and the limits of docs/tls-transport that
-apply to them. Twelve bytes, big endian, and for data that many bytes more::
+The frames of the multiplexer: their layout, which is that of yamux version 0, and the limits of docs/tls-transport.md
+that apply to them. Twelve bytes, big endian, and for data that many bytes more::
 
     version u8 = 0 | type u8 | flags u16 | stream id u32 | length u32
 

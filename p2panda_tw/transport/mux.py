@@ -1,7 +1,7 @@
 # -*- test-case-name: tests.transport.test_mux -*-
 """
-Several streams on one pair of byte streams: frames, windows, and all the limits of docs/tls-transport. Pure: received
-bytes go in, events come out; calls change the state, L{Mux.data_to_send} says what to write.
+Several streams on one pair of byte streams: frames, windows, and all the limits of docs/tls-transport.md. Pure:
+received bytes go in, events come out; calls change the state, L{Mux.data_to_send} says what to write.
 
 Payloads are handed on as they arrive, so that nothing but an incomplete header is ever held here. What the reader of a
 stream has not consumed yet is held by whoever drives this machine, and counted here.

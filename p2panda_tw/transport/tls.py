@@ -1,6 +1,6 @@
 # -*- test-case-name: tests.transport.test_tls -*-
 """
-Our own way to reach a node: mutual TLS 1.3 over TCP, node keys as certificates (docs/tls-transport).
+Our own way to reach a node: mutual TLS 1.3 over TCP, node keys as certificates (docs/tls-transport.md).
 
 The dialler's handshake is complete before the acceptor has judged it, so its connection counts as open only with the
 first frame, a ping that the acceptor sends at once.

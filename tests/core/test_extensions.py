@@ -38,7 +38,7 @@ class NodeExtensionsTests(SynchronousTestCase):
 
     def test_bytes(self) -> None:
         """
-        They have the bytes that the specification shows.
+        They are laid out as in docs/operations.md, section 5.
         """
         start = "8501005820e528e95798037df410543d9f31e396ecdd458d71b157d6014398bae32fb56c65"
         self.assertEqual(NodeExtensions(LOG_ID, TIME, False).encode().hex(), start + "1b00060a24181e4000f4")

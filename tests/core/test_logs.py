@@ -20,7 +20,7 @@ class CompareTests(SynchronousTestCase):
 
     def test_examples(self) -> None:
         """
-        The examples of the specification come out as told there.
+        What is not there, or lower, is lacking; what is higher is not.
         """
         examples: list[tuple[LogHeights, LogHeights, LogRanges]] = [
             ({}, {}, {}),

@@ -27,7 +27,7 @@ class AddressRecordTests(SynchronousTestCase):
 
     def test_layout(self) -> None:
         """
-        The bytes are those of the specification.
+        The bytes are laid out as in docs/tls-transport.md, section 6.
         """
         body = bytes.fromhex(
             "01"

@@ -12,7 +12,7 @@ from p2panda_tw.endpoint.ticket import MAX_TICKET_LENGTH, Ticket
 from p2panda_tw.errors import DecodeError
 from tests.endpoint.test_addresses import addresses
 
-# The example of spec/tls-transport.md section 4.
+# The example of docs/tickets.md.
 EXAMPLE = (
     "p2panda14qk4igimy7ywi6szf27y4x4qlqvn56murmlvwk24chqukenvcyqaaaiaaebagbafaydqqcikbmga2dqpcaireeyuculbogazdinryhi6d4aacai"
     "ogezdolrqfyyc4mj2gqzdimva5c3ly"
@@ -46,7 +46,7 @@ class TicketTests(SynchronousTestCase):
 
     def test_example(self) -> None:
         """
-        The example of the specification means what it says there.
+        The example of docs/tickets.md means what it says there.
         """
         ticket = Ticket.decode(EXAMPLE)
         self.assertEqual(ticket.node_id, EXAMPLE_NODE_ID)

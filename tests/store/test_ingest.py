@@ -1,5 +1,5 @@
 """
-What gets into the store and what does not: the outcome table of core.md 10.2 with our differences, gaps, publishing.
+What gets into the store and what does not: the table in docs/operations.md, section 6, gaps, publishing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.store.logs import NOW_US, OTHER_TOPIC, OWN_KEY, TOPIC, Log, StoreTest
 
 class OutcomeTests(StoreTestCase):
     """
-    One test per row of the outcome table.
+    One test per row of the table.
     """
 
     def setUp(self) -> None:

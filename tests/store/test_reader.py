@@ -63,7 +63,7 @@ class HeightsTests(StoreTestCase):
 
 class RangeSizeTests(StoreTestCase):
     """
-    How much a catch-up will send (sync.md 6.3: stored header sizes plus the payload sizes of the headers).
+    How much a catch-up will send (docs/sync.md, section 4: stored header sizes plus the payload sizes of the headers).
     """
 
     def setUp(self) -> None:

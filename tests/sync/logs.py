@@ -158,7 +158,7 @@ class Logs:
 
     def ingest(self, operations: Sequence[RawOperation]) -> Ingested:
         """
-        As the store's, with the rules of core.md that matter to sync.
+        As the store's, with the rules of docs/operations.md that matter to sync.
         """
         outcome = _Outcome()
         new: list[StoredOperation] = []

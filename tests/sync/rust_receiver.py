@@ -1,5 +1,5 @@
 """
-A model of a Rust node as a receiver, with its lossy rings (sync.md 10.2), on the network in memory. What it models:
+A model of a Rust node as a receiver, with its lossy rings (docs/sync.md, section 7), on the network in memory. What it models:
 
   - each session puts what it receives into a ring of its own (2048 places, the oldest is dropped);
   - one merged stream takes from these rings into the ring of the topic (1024 places, the oldest is dropped), and passes

@@ -61,7 +61,7 @@ KINDS: Final[dict[str | None, int]] = {
 }
 
 DIFFERENCES: Final = {
-    "scripted: live mode: sync message": "a surplus Done is tolerated, because a Rust node may send one (sync.md 6.5)",
+    "scripted: live mode: sync message": "a surplus Done is tolerated, because a Rust node may send one",
 }
 """
 Where our verdict is another one than Rust's.

@@ -40,7 +40,7 @@ class ReceiveBudgetTests(SynchronousTestCase):
 
     def test_specified(self) -> None:
         """
-        The limit is the one of the specification.
+        The limit is the one of docs/tls-transport.md, section 4.
         """
         self.assertEqual((MAX_RECEIVED, ReceiveBudget().limit), (24 * 1024 * 1024,) * 2)
 

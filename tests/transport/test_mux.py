@@ -98,12 +98,12 @@ def received(events: list[Event]) -> dict[int, bytes]:
 
 class BytesTests(SynchronousTestCase):
     """
-    The bytes of the specification, section 7.
+    The bytes of docs/tls-transport.md, section 7.
     """
 
     def test_opening(self) -> None:
         """
-        The dialler's first stream begins with the bytes that the specification names.
+        The dialler's first stream begins with the bytes that the page names.
         """
         side = mux(True)
         stream = side.open()
