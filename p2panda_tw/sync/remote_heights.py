@@ -2,10 +2,10 @@
 """
 How far the logs of a peer reach, by its newest C{Have}.
 
-A peer may list 60,000 authors of whom we know ten. Unknown ones play no part in the comparison, but once we learn of one
-from somebody else it matters whether the peer has him already. So the C{Have} is kept as it came, at the price of its
-bytes, and searched when an author comes up. Keys are only ever compared with keys that we know.
-Unlike upstream's decoder this one does not ask whether each is a point on the curve, which would take 0.1 ms for each.
+A peer may list 60,000 authors of whom we know ten. Unknown ones play no part in the comparison, but once we learn of
+one from somebody else it matters whether the peer has him already. So the C{Have} is kept as it came, at the price of
+its bytes, and searched when an author comes up. Keys are only ever compared with keys that we know. Unlike upstream's
+decoder this one does not ask whether each is a point on the curve, which would take 0.1 ms for each.
 """
 
 from __future__ import annotations
