@@ -7,13 +7,20 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import sys
 from pathlib import Path
+from typing import Final
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import p2panda_tw
 import tests
 from tests.docs import ROOT
+
+LIBRARIES: Final = {"OpenSSL": "pyopenssl", "nacl": "pynacl", "zope": "zope.interface"}
+"""
+Under which names to ask for libraries that are imported under others.
+"""
 
 
 class ConventionTests(SynchronousTestCase):
@@ -77,3 +84,23 @@ class ConventionTests(SynchronousTestCase):
             ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "p2panda_tw").rglob("__init__.py")
         }
         self.assertEqual(sorted(listed), sorted([*packages, "twisted.plugins"]))
+
+    def test_every_library_is_asked_for(self) -> None:
+        """
+        An installation brings all libraries that are imported, and none that nothing needs.
+        """
+        if not (ROOT / "setup.cfg").is_file():
+            raise SkipTest("These tests need a checkout around them.")
+        setup = configparser.ConfigParser(interpolation=None)
+        setup.read(ROOT / "setup.cfg")
+        wanted = setup["options"]["install_requires"] + setup["options.extras_require"]["iroh"]
+        named = {re.split(r"[^\w.-]", line)[0].lower() for line in wanted.split("\n") if line}
+        imported = set()
+        for path in (ROOT / "p2panda_tw").rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                    imported.add(node.module.partition(".")[0])
+        libraries = imported - sys.stdlib_module_names - {"p2panda_tw"}
+        self.assertEqual({LIBRARIES.get(library, library) for library in libraries}, named)
