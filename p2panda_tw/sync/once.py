@@ -5,6 +5,8 @@ Say a thing once per peer and cause. A log that anybody can fill is of no use.
 
 from __future__ import annotations
 
+import re
+
 from p2panda_tw.core.identity import NodeId
 
 __all__ = ["MAX_CAUSES", "MAX_PEERS", "OncePerCause"]
@@ -20,6 +22,13 @@ How many different things are said about one peer (ours). After that nothing mor
 """
 
 
+def cause_of(reason: str) -> str:
+    """
+    @return: The reason without numbers and ids, so that the same cause reads the same each time.
+    """
+    return re.sub(r"\b[0-9a-f]*[0-9][0-9a-f]*\b", "#", reason)
+
+
 class OncePerCause:
     """
     What was said already.
@@ -28,12 +37,13 @@ class OncePerCause:
     def __init__(self) -> None:
         self._said: dict[NodeId, set[str]] = {}
 
-    def is_news(self, node_id: NodeId, cause: str) -> bool:
+    def is_news(self, node_id: NodeId, reason: str) -> bool:
         """
-        @param cause: A sentence without anything that changes from one time to the next.
+        @param reason: A sentence. With other numbers or ids it is still the same cause.
 
         @return: Whether this is the first time.
         """
+        cause = cause_of(reason)
         said = self._said.get(node_id)
         if said is None:
             if len(self._said) >= MAX_PEERS:
@@ -44,10 +54,10 @@ class OncePerCause:
         said.add(cause)
         return True
 
-    def forget(self, node_id: NodeId, cause: str) -> None:
+    def forget(self, node_id: NodeId, reason: str) -> None:
         """
         It was put right; say it again when it comes back.
         """
         said = self._said.get(node_id)
         if said is not None:
-            said.discard(cause)
+            said.discard(cause_of(reason))

@@ -25,7 +25,7 @@ from p2panda_tw.sync.once import OncePerCause
 from p2panda_tw.sync.opening import IncomingConnection
 from p2panda_tw.sync.runner import SessionRunner, SyncStore
 from p2panda_tw.sync.state import TopicState
-from p2panda_tw.sync.topic_sync import Listener, TopicSync, cause_of
+from p2panda_tw.sync.topic_sync import Listener, TopicSync
 
 __all__ = ["LogSync", "SyncStore", "is_our_transport"]
 
@@ -291,7 +291,7 @@ class LogSync(Service):
         self._complain(incoming.connection.node_id, reason, to_blame)
 
     def _complain(self, node_id: NodeId, reason: str, to_blame: bool) -> None:
-        if to_blame and self.once.is_news(node_id, cause_of(reason)):
+        if to_blame and self.once.is_news(node_id, reason):
             self._log.warn("{node_id}: {reason}", node_id=node_id, reason=reason)
 
 

@@ -5,7 +5,6 @@ One open topic: its peers, its listeners, and what happens in its sessions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
@@ -31,19 +30,12 @@ from p2panda_tw.sync.runner import SessionRunner, SyncStore
 from p2panda_tw.sync.session import Purpose, Session
 from p2panda_tw.sync.state import TopicState
 
-__all__ = ["Listener", "Surroundings", "TopicSync", "cause_of"]
+__all__ = ["Listener", "Surroundings", "TopicSync"]
 
 Listener = Callable[[SyncEvent], None]
 """
 Is called with every event of a topic.
 """
-
-
-def cause_of(reason: str) -> str:
-    """
-    @return: The reason without numbers and ids, so that the same cause reads the same each time.
-    """
-    return re.sub(r"\b[0-9a-f]*[0-9][0-9a-f]*\b", "#", reason)
 
 
 class Surroundings(Protocol):
@@ -316,7 +308,7 @@ class TopicSync:
         Tell once per peer and cause.
         """
         node_id = runner.session.node_id
-        if self._around.once.is_news(node_id, cause_of(refusal.reason)):
+        if self._around.once.is_news(node_id, refusal.reason):
             self._log.warn(
                 "An operation of {author} from {node_id} was refused: {reason}",
                 author=refusal.author,
@@ -348,7 +340,7 @@ class TopicSync:
         Note why, and see what is next.
         """
         node_id = runner.session.node_id
-        if reason is not None and self._around.once.is_news(node_id, cause_of(reason)):
+        if reason is not None and self._around.once.is_news(node_id, reason):
             if to_blame:
                 self._log.warn("A session with {node_id} failed: {reason}", node_id=node_id, reason=reason)
             else:
