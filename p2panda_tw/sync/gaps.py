@@ -17,7 +17,7 @@ __all__ = ["MAX_ASKED", "MAX_GAPS", "OpenGaps"]
 
 MAX_GAPS: Final = 1024
 """
-How many logs are kept in mind at once (ours).
+How many logs are kept in mind at once (ours). After that the one found first is forgotten: its peers may be gone.
 """
 
 MAX_ASKED: Final = 8
@@ -52,7 +52,7 @@ class OpenGaps:
             known = self._open.get(key)
             if known is None:
                 if len(self._open) >= MAX_GAPS:
-                    continue
+                    del self._open[next(iter(self._open))]
                 known = self._open[key] = _OpenGap()
             if known.expected != gap.expected:
                 known.expected = gap.expected
