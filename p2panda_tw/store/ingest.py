@@ -59,7 +59,7 @@ class _Report:
     """
     What became of a batch so far.
 
-    @ivar ahead: Logs that this batch touched: author to the lowest C{seq_num} that came too early and found no room.
+    @ivar touched: Logs that this batch touched: author to the lowest C{seq_num} that came too early and found no room.
     """
 
     __slots__ = ("ahead", "forks", "known", "refused", "touched")
