@@ -135,18 +135,22 @@ class LiveFeed:
             header = stored.operation.header
             self.peer_has(header.verifying_key, stored.log_id, header.seq_num)
         if log_id is not None and len(new) < len(batch):
-            self._note_known(batch, log_id)
+            self._note_known(batch, ingested, log_id)
 
-    def _note_known(self, batch: Sequence[RawOperation], log_id: LogId) -> None:
+    def _note_known(self, batch: Sequence[RawOperation], ingested: Ingested, log_id: LogId) -> None:
         """
-        Nobody else tells where operations belong that were known already. A peer that lies harms itself.
+        Nobody else tells where operations belong that were known already. A peer that lies harms itself. But it can
+        make up authors without end, so those of whom something was not taken are not added.
         """
+        doubtful = {refusal.author for refusal in ingested.refused} | {gap.author for gap in ingested.gaps}
         for operation in batch:
             try:
                 header = decode_header(operation.header, verify=False)
             except DecodeError:
                 continue
-            self.peer_has(header.verifying_key, log_id, header.seq_num)
+            author = header.verifying_key
+            if author not in doubtful or (author, log_id) in self._known:
+                self.peer_has(author, log_id, header.seq_num)
 
     def came_from_peer(self, operations: Sequence[StoredOperation]) -> None:
         """

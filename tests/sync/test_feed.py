@@ -117,6 +117,21 @@ class LiveFeedTests(SynchronousTestCase):
         served.reached(5, 9)
         self.assertEqual((served.served, served.behind), (5, 4))
 
+    def test_made_up_authors(self) -> None:
+        """
+        A peer that sends operations of ever new authors, none of which can be stored, is not remembered by them.
+        """
+        served = feed()
+        logs = Logs()
+        known = Log("a").write_many(2)
+        logs.ingest(known)
+        for number in range(100):
+            batch = [Log(f"made up {number}").write_many(3)[2]]
+            served.batch_stored(batch, logs.ingest(batch), LOG, live=True)
+        batch = [*known, Log("made up").write_many(3)[2]]
+        served.batch_stored(batch, logs.ingest(batch), LOG, live=True)
+        self.assertEqual(list(served._known), [(Log("a").author, LOG)])
+
     def test_bounded(self) -> None:
         """
         However mixed the arrivals are, only so many stretches are remembered; the rest may go back to the peer.
