@@ -24,6 +24,7 @@ __all__ = [
     "MAX_HANDSHAKE_PAYLOAD",
     "MAX_HAVE",
     "MAX_HAVE_ENTRIES",
+    "MAX_IDLE_PEERS",
     "MAX_PAYLOAD",
     "MAX_SESSIONS",
     "MAX_SESSIONS_PER_PEER",
@@ -183,6 +184,12 @@ The least time between two L{SyncProgress<p2panda_tw.sync.events.SyncProgress>} 
 MAX_SESSIONS_PER_PEER: Final = 64
 """
 How many sessions one peer may have with us (ours). A Rust node with k open topics opens up to k for one of them.
+"""
+
+MAX_IDLE_PEERS: Final = 256
+"""
+How many peers of a topic are kept in mind that came by themselves and left without confirming what they were sent
+(ours). After that the one that is known the longest is forgotten.
 """
 
 MAX_SESSIONS: Final = 1024

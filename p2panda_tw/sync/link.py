@@ -336,11 +336,18 @@ class Link:
             self.update()
 
     @property
+    def is_idle(self) -> bool:
+        """
+        Whether it came by itself and is gone.
+        """
+        return not (self.wanted or self.runners or self._dialling is not None)
+
+    @property
     def is_forgettable(self) -> bool:
         """
         Whether nothing would be lost with it.
         """
-        if self.wanted or self.runners or self._dialling is not None:
+        if not self.is_idle:
             return False
         return self.pacing is None or (self.pacing.in_flight == 0 and self.pacing.session_due() is None)
 

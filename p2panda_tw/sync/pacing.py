@@ -89,6 +89,12 @@ MAX_REST: Final = 3600.0
 How long such a peer is left alone at most, in seconds (step 7).
 """
 
+KEPT_HEIGHTS: Final = 64 * 1024
+"""
+Heights of a receiver that take more bytes are not kept beyond a session (ours). Then it may be sent live what others
+have sent it already.
+"""
+
 LogKey = tuple[VerifyingKey, LogId]
 
 
@@ -122,6 +128,7 @@ class Pacing:
         self.in_flight = 0
         self.live: int | None = None
         self._remote: RemoteHeights | None = None
+        self._below: dict[LogKey, int] = {}  # what was confirmed of logs in flight, when the heights are not kept
         self._flight: dict[LogKey, deque[int]] = {}
         # The session that is putting a chunk together.
         self._claimed_by: int | None = None
@@ -169,6 +176,7 @@ class Pacing:
             if not seq_nums:
                 del self._flight[key]
         self._remote = remote
+        self._below = {}
         self._left_out = {key: height for key, height in self._left_out.items() if remote.height(*key) == height}
         self.in_flight -= confirmed
         if grown:
@@ -187,7 +195,7 @@ class Pacing:
         return None
 
     def _confirmed(self, key: LogKey) -> int:
-        return -1 if self._remote is None else self._remote.height(*key)
+        return self._below.get(key, -1) if self._remote is None else self._remote.height(*key)
 
     def _landed(self) -> None:
         """
@@ -363,6 +371,9 @@ class Pacing:
             self._backlog = True
         if self.live == session:
             self.live = None
+        if self._remote is not None and self._remote.size > KEPT_HEIGHTS:
+            self._below = {key: self._confirmed(key) for key in self._flight}
+            self._remote = None
         self.resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), MAX_PAUSE)
 
     def session_due(self) -> float | None:

@@ -21,6 +21,7 @@ from p2panda_tw.sync import effects as fx
 from p2panda_tw.sync.budget import HeldBytes
 from p2panda_tw.sync.events import OperationRefused, SyncEvent, SyncFailed, SyncFinished
 from p2panda_tw.sync.gaps import OpenGaps
+from p2panda_tw.sync.limits import MAX_IDLE_PEERS
 from p2panda_tw.sync.link import Link
 from p2panda_tw.sync.messages import LogIds
 from p2panda_tw.sync.once import OncePerCause
@@ -219,11 +220,19 @@ class TopicSync:
         """
         Forget those that came by themselves and are gone.
         """
-        if link.is_forgettable and self.links.get(link.node_id) is link:
-            link.stop_dialling()
-            del self.links[link.node_id]
+        if link.is_forgettable:
+            self._forget(link)
+        elif link.is_idle:
+            idle = [other for other in self.links.values() if other.is_idle]
+            for other in idle[:-MAX_IDLE_PEERS]:
+                self._forget(other)
         if not self.open and not any(other.runners for other in self.links.values()):
             self._closed()
+
+    def _forget(self, link: Link) -> None:
+        if self.links.get(link.node_id) is link:
+            link.stop_dialling()
+            del self.links[link.node_id]
 
     # Sessions.
 

@@ -63,6 +63,25 @@ class PacingTests(SynchronousTestCase):
         pacing.have_received(have({ANNA: 499}), 2)
         self.assertTrue(pacing.claim(2, 2))
 
+    def test_large_have(self) -> None:
+        """
+        A Have of some MiB is not kept when the session is over; what it confirmed still counts.
+        """
+        pacing = self.pacing
+        listed: LogHeights = {key(f"author {number}").verifying_key: {LOG: 1} for number in range(2000)}
+        listed[ANNA] = {LOG: 9}
+        large = RemoteHeights(encode_have(listed, LogIds.HASHES)[4:], LogIds.HASHES, {ANNA: {LOG: 0}})
+        pacing.have_received(large, 0)
+        self.chunk(1, *positions(ANNA, 10, 19))
+        self.assertTrue(pacing.covers(ANNA, LOG, 9))
+        pacing.session_ended(1, 1)
+        self.assertIsNone(pacing._remote)
+        pacing.have_received(large, 2)
+        self.assertEqual((pacing.in_flight, pacing._grown), (10, {}))
+        pacing.session_ended(2, 3)
+        pacing.have_received(have({ANNA: 12}), 4)
+        self.assertEqual((pacing.in_flight, list(pacing._grown)), (7, [(ANNA, LOG)]))
+
     def test_order(self) -> None:
         """
         The chunk begins with the first log, as any catch-up does.

@@ -22,6 +22,7 @@ from p2panda_tw.sync.limits import (
     HELD_BYTES,
     INITIATE_PATIENCE,
     MAX_HAVE,
+    MAX_IDLE_PEERS,
     MAX_SESSIONS_PER_PEER,
     PROGRESS_INTERVAL,
 )
@@ -451,6 +452,20 @@ class DiallingTests(NetworkTestCase):
         answer.callback(False)
         self.network.run(0.1)
         self.assertEqual([payload[:2] for payload in stream.payloads[1:]], [b"\x00\x01", b"\x00\x02", b"\x00\x03"])
+
+    def test_many_strangers(self) -> None:
+        """
+        Of peers that take something and never come back only so many are remembered.
+        """
+        alice = self.network.node("alice", is_ours=lambda connection: False)
+        alice.publish(b"1")
+        for number in range(MAX_IDLE_PEERS + 20):
+            session = self.raw(f"stranger {number}").dial(alice)
+            session.begin().send(EMPTY_HAVE + DONE_FRAME)
+            self.network.run(0.02)
+            session.connection.abort("enough")
+            self.network.run(0.02)
+        self.assertEqual(len(alice.sync.state(TOPIC).peers), MAX_IDLE_PEERS)
 
 
 class BadInputTests(NetworkTestCase):
