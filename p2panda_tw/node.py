@@ -252,6 +252,7 @@ class Node(MultiService):
 
     async def _stop(self) -> None:
         self._starting.cancel()
+        await self._starting  # it may have to give up what it has begun
         for part in reversed(self._parts):
             await maybeDeferred(part.disownServiceParent)
         self._parts.clear()
@@ -355,17 +356,18 @@ class Node(MultiService):
         """
         Sync a topic no longer, now and after each start. What is stored stays, streams can go on reading it.
         """
-        return Deferred.fromCoroutine(self._leave(topic, self.store.leave_topic))
+        return Deferred.fromCoroutine(self._leave(topic))
 
     def forget_topic(self, topic: Topic) -> Deferred[None]:
         """
         Sync a topic no longer and delete everything of it.
         """
-        return Deferred.fromCoroutine(self._leave(topic, self.store.forget_topic))
+        return Deferred.fromCoroutine(self._leave(topic, forget=True))
 
-    async def _leave(self, topic: Topic, leave: Callable[[Topic], Deferred[None]]) -> None:
+    async def _leave(self, topic: Topic, forget: bool = False) -> None:
+        await self.when_started()
         await self._open.end_sync(topic)
-        await leave(topic)
+        await (self.store.forget_topic(topic) if forget else self.store.leave_topic(topic))
 
     def ticket(self, topic: Topic | None = None, form: Form | None = None) -> str:
         """

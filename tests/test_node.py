@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from p2panda_tw.codec import CBOR
 from p2panda_tw.config import Config, PeerConfig, TopicConfig
@@ -23,6 +24,7 @@ from p2panda_tw.errors import (
     StoreError,
 )
 from p2panda_tw.identity_file import export_identity, import_identity
+from p2panda_tw.interfaces import INodeTransport
 from p2panda_tw.node import DATABASE_FILE, Node
 from p2panda_tw.open_topic import CONFIRMATION_TIMEOUT
 from p2panda_tw.stream import Stream
@@ -39,6 +41,43 @@ from p2panda_tw.sync.events import SyncFinished
 from tests.nodes import NodeTestCase
 
 TOPIC = Topic(bytes(range(32)))
+
+
+@implementer(INodeTransport)
+class LateTransport:
+    """
+    Takes its time to listen.
+
+    @ivar listening: Fires when the test lets it.
+    @ivar is_asked: It was told to listen.
+    @ivar is_stopped: It was told to stop.
+    """
+
+    name = "late"
+
+    def __init__(self) -> None:
+        self.listening: Deferred[None] = Deferred()
+        self.is_asked = self.is_stopped = False
+
+    def listen(self, accept: object, offered: object) -> Deferred[None]:
+        self.is_asked = True
+        return self.listening
+
+    def reaches(self, address: object) -> bool:
+        return False
+
+    def connect(self, node_id: object, addresses: object, alpn: bytes) -> Deferred[Any]:
+        raise NotImplementedError("It reaches nothing.")
+
+    def addresses(self) -> tuple[()]:
+        return ()
+
+    def watch(self, changed: object) -> None:
+        pass
+
+    def stop(self) -> Deferred[None]:
+        self.is_stopped = True
+        return succeed(None)
 
 
 async def take(subscription: Subscription, count: int) -> list[Any]:
@@ -418,6 +457,30 @@ class LifeTests(NodeTestCase):
         self.assertNoResult(publishing)
         node.startService()
         self.assertEqual(self.wait(publishing).seq_num, 0)
+
+    def test_stop_before_it_has_started(self) -> None:
+        """
+        Stopping a node that is still starting waits until nothing is left of that; then it can be started again.
+        """
+        ways = [LateTransport(), LateTransport()]
+        first, second = ways
+        node = Node(self.reactor, Config(data_directory=self.home / "late"), transports=lambda key: [ways.pop(0)])
+        self.nodes.append(node)
+        node.startService()
+        started, leaving = node.when_started(), node.leave_topic(TOPIC)
+        self.until(lambda: first.is_asked)
+        stopping = node.stopService()
+        self.reactor.advance(1)
+        self.assertNoResult(stopping)
+        first.listening.callback(None)
+        self.wait(stopping)
+        self.assertTrue(first.is_stopped)
+        for waiting in (started, leaving):
+            self.failed(waiting, LocalProtocolError)
+        node.startService()
+        self.until(lambda: second.is_asked)
+        second.listening.callback(None)
+        self.assertIs(self.wait(node.when_started()), node)
 
     def test_second_process(self) -> None:
         """
