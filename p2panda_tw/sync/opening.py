@@ -149,6 +149,7 @@ class IncomingConnection:
     The dialled side of one connection.
 
     @ivar connection: The connection.
+    @ivar unknown: Whether it has named a topic that we do not know.
     """
 
     def __init__(self, connection: IConnection, host: IncomingHost, clock: IReactorTime) -> None:
@@ -158,7 +159,7 @@ class IncomingConnection:
         self._owner: SessionOwner | None = None
         self._stream: SessionProtocol | None = None
         self._streams = 0
-        self._unknown = self._settled = False
+        self.unknown = self._settled = False
         self._deadline: IDelayedCall | None = None
 
     def begin(self) -> None:
@@ -186,13 +187,13 @@ class IncomingConnection:
 
     def _topic_named(self, topic: Topic) -> None:
         self._owner = self._host.topic_named(self, topic)
-        self._unknown = self._owner is None
+        self.unknown = self._owner is None
         if self._owner is not None and self._stream is not None:
             self._stream.attach(self._owner)
             self._settle()
 
     def _succeeded(self) -> None:
-        if self._unknown:
+        if self.unknown:
             # As upstream: there is no message for that.
             self._settle()
             self.connection.close("")

@@ -122,8 +122,10 @@ class LogSync(Service):
         """
         Sync a topic from now on. The store has to know it.
 
-        @raise LocalProtocolError: It is open in another form.
+        @raise LocalProtocolError: It is open in another form, or the service does not run.
         """
+        if not self.running:
+            raise LocalProtocolError("Log sync is not running.")
         opened = self._topics.get(topic)
         if opened is None:
             self._topics[topic] = TopicSync(topic, form, self)
@@ -221,7 +223,7 @@ class LogSync(Service):
         """
         Whether it has dialled us and not named its topic yet.
         """
-        return any(incoming.connection.node_id == node_id for incoming in self._incoming)
+        return any(not incoming.unknown and incoming.connection.node_id == node_id for incoming in self._incoming)
 
     def runner_began(self, runner: SessionRunner) -> None:
         """
@@ -271,8 +273,10 @@ class LogSync(Service):
         @return: A session for it, if the topic is open.
         """
         opened = self._topics.get(topic)
+        if opened is None or not self.running:
+            return None
         self._incoming.pop(incoming, None)
-        return None if opened is None or not self.running else opened.accept(incoming.connection)
+        return opened.accept(incoming.connection)
 
     def incoming_settled(self, incoming: IncomingConnection) -> None:
         """

@@ -31,6 +31,8 @@ from p2panda_tw.sync.messages import (
     CLOSE_FRAME,
     DONE_FRAME,
     LIVE_OPERATION,
+    HandshakeTopic,
+    encode_handshake_message,
     encode_operations,
     encode_pre_sync,
 )
@@ -349,6 +351,27 @@ class DiallingTests(NetworkTestCase):
         stream.send(EMPTY_HAVE)
         self.network.until(lambda: session.closed)
         self.assertEqual((session.streams[0].payloads, stream.payloads), ([b"\x01"], []))
+
+    def test_stop_while_one_asks_for_an_unknown_topic(self) -> None:
+        """
+        Whoever named an unknown topic and then says nothing more is not waited for when the service stops.
+        """
+        alice = self.network.node("alice")
+        session = self.raw().dial(alice)
+        session.open().send(encode_handshake_message(HandshakeTopic(OTHER_TOPIC)))
+        self.network.run(0.1)
+        self.assertFalse(session.closed)
+        alice.sync.stopService()
+        self.network.run(0.1)
+        self.assertTrue(session.closed)
+
+    def test_not_running(self) -> None:
+        """
+        Nothing is opened once the service has stopped, so nothing is left to dial for.
+        """
+        alice = self.network.node("alice", opened=False)
+        alice.sync.stopService()
+        self.assertRaises(LocalProtocolError, alice.sync.open, TOPIC, Form.NODE)
 
     def test_larger_waits(self) -> None:
         """
