@@ -312,9 +312,7 @@ class AddressExchange(Service):
 
     def _found(self, node_id: NodeId, is_ours: bool) -> None:
         if node_id not in self._ours and len(self._ours) >= MAX_NODES:
-            oldest = next(iter(self._ours))
-            for memory in (self._ours, self._delivered, self._times):
-                memory.pop(oldest, None)
+            self._forget(next(iter(self._ours)))
         self._ours[node_id] = is_ours
 
     def _connected(self, connection: IConnection, dialled: bool) -> None:
@@ -328,8 +326,11 @@ class AddressExchange(Service):
         """
         What comes back may be another program.
         """
-        self._ours.pop(node_id, None)
-        self._delivered.pop(node_id, None)
+        self._forget(node_id)
+
+    def _forget(self, node_id: NodeId) -> None:
+        for memory in (self._ours, self._delivered, self._times):
+            memory.pop(node_id, None)
 
     def _accepted(self, connection: IConnection) -> None:
         self._found(connection.node_id, True)

@@ -227,6 +227,20 @@ class ExchangeTests(SynchronousTestCase):
         assert known is not None
         self.assertEqual(known.addresses, (IrohAddress("192.0.2.2", 1),))
 
+    def test_clock_set_back(self) -> None:
+        """
+        A node that was unreachable and comes back with an earlier clock is believed again.
+        """
+        old, new = self.network.new_address(), self.network.new_address()
+        for time, address in [(NOW + 2, old), (NOW, new)]:
+            record = AddressRecord(node_id=self.carol.node_id, time=time, addresses=[address])
+            self.say(encode_frame(record.sign(CAROL)))
+            self.alice.endpoint.connect(self.carol.node_id, ECHO).addErrback(lambda _: None)
+            self.settle()
+        known = self.alice.endpoint.known(self.carol.node_id)
+        assert known is not None
+        self.assertEqual(known.addresses, (new,))
+
     def test_signed_once(self) -> None:
         """
         Our record is signed anew only when our addresses have changed.
