@@ -27,11 +27,17 @@ from p2panda_tw.sync.events import SyncFinished, SyncStarted
 from p2panda_tw.sync.service import LogSync
 from p2panda_tw.sync.state import PeerState
 
-__all__ = ["CONFIRMATION_TIMEOUT", "OpenTopic", "confirmed_key"]
+__all__ = ["CONFIRMATION_TIMEOUT", "MAX_MET", "OpenTopic", "confirmed_key"]
 
 CONFIRMATION_TIMEOUT: Final = 30.0
 """
 Seconds that publishing waits for a finished session after a lost or restored store.
+"""
+
+MAX_MET: Final = 256
+"""
+How many nodes of a topic are remembered, and dialled at each start, because a session with them has begun (a guess).
+Others are served when they come; whom a ticket or the application names is dialled in any case.
 """
 
 _NOT_CONFIRMED: Final = (
@@ -261,7 +267,7 @@ class OpenTopic:
         return self.store.add_topic_peer(self.topic, node_id)
 
     def _heard(self, event: object) -> None:
-        if isinstance(event, SyncStarted) and event.node_id not in self._peers:
+        if isinstance(event, SyncStarted) and event.node_id not in self._peers and len(self._peers) < MAX_MET:
             self.add_peer(event.node_id).addErrback(self._not_noted)
         elif isinstance(event, SyncFinished):
             self.confirm().addErrback(self._not_noted)

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from p2panda_tw.codec import CBOR
 from p2panda_tw.config import Config, PeerConfig, TopicConfig
+from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.endpoint.ticket import Ticket
 from p2panda_tw.errors import (
@@ -26,7 +27,7 @@ from p2panda_tw.errors import (
 from p2panda_tw.identity_file import export_identity, import_identity
 from p2panda_tw.interfaces import INodeTransport
 from p2panda_tw.node import DATABASE_FILE, Node
-from p2panda_tw.open_topic import CONFIRMATION_TIMEOUT
+from p2panda_tw.open_topic import CONFIRMATION_TIMEOUT, MAX_MET
 from p2panda_tw.stream import Stream
 from p2panda_tw.subscription import (
     EVENT_QUEUE_LENGTH,
@@ -37,7 +38,7 @@ from p2panda_tw.subscription import (
     Start,
     Subscription,
 )
-from p2panda_tw.sync.events import SyncFinished
+from p2panda_tw.sync.events import SyncFinished, SyncStarted
 from tests.nodes import NodeTestCase
 
 TOPIC = Topic(bytes(range(32)))
@@ -232,6 +233,28 @@ class SharingTests(NodeTestCase):
 
         event = self.run_(finished())
         self.assertEqual((event.node_id, event.metrics.received_operations), (alice.node_id, 1))
+
+    def test_many_nodes(self) -> None:
+        """
+        Of nodes that turn up in a topic only so many are remembered and dialled at each start.
+        """
+        alice = self.started("alice", offline=True)
+        self.wait(alice.stream(TOPIC).publish(1))
+        opened = alice._open.get(TOPIC)
+        assert opened is not None
+        for number in range(MAX_MET + 10):
+            node_id = SigningKey(number.to_bytes(32, "big")).verifying_key
+            opened._heard(
+                SyncStarted(
+                    node_id=node_id,
+                    session=number,
+                    outgoing_operations=0,
+                    outgoing_bytes=0,
+                    incoming_operations=0,
+                    incoming_bytes=0,
+                )
+            )
+        self.assertEqual(len(self.wait(alice.store.topic_peers(TOPIC))), MAX_MET)
 
     def test_closing_ends_sync(self) -> None:
         """
