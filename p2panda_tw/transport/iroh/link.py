@@ -207,14 +207,14 @@ class Link:
             while True:
                 both = await self.raw.accept_bi()
                 self._bridge.deliver(accepted, self.halves(both.send(), both.recv()))
-        except IrohError:
+        except (ConnectError, IrohError):
             pass  # the connection is closed
 
     async def _accept_one_way(self, accepted: Callable[[Halves], None]) -> None:
         try:
             while True:
                 self._bridge.deliver(accepted, self.halves(None, await self.raw.accept_uni()))
-        except IrohError:
+        except (ConnectError, IrohError):
             pass  # the connection is closed
 
     async def is_alive(self) -> bool:
