@@ -29,6 +29,7 @@ from p2panda_tw.core.stored import StoredOperation
 from p2panda_tw.core.topic import Topic
 from p2panda_tw.errors import P2pandaError
 from p2panda_tw.node import Node
+from p2panda_tw.process import prepare
 from p2panda_tw.stream import Stream
 
 LOG_NAME: Final = "log.jsonl"
@@ -155,8 +156,8 @@ class Worker:
         """
 
         async def run() -> None:
-            async for _ in self._streams[topic].subscribe("reader"):
-                pass
+            async for message in self._streams[topic].subscribe("reader"):
+                del message  # so that only the node's memory counts
 
         Deferred.fromCoroutine(run())
         return {}
@@ -294,7 +295,7 @@ def main() -> None:
     from twisted.internet import asyncioreactor
 
     asyncioreactor.install()
-    sys.setswitchinterval(0.0005)
+    prepare()
     directory = Path(sys.argv[1])
     _log_to(directory.parent / LOG_NAME)
     task.react(lambda reactor: Deferred.fromCoroutine(serve(reactor, directory)))
