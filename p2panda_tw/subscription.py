@@ -190,6 +190,7 @@ class Subscription:
                         await deferLater(self._access.reactor, 0)
                     if message is not None:
                         return message
+                    del stored  # it may be large, and what follows may take long
                 if self._is_done():
                     self.acknowledge()
                     break

@@ -29,6 +29,20 @@ class StoreGate:
         self.inside = 0
         self._limit = limit
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        self._curious: list[Callable[[], None]] = []
+
+    @property
+    def crowded(self) -> bool:
+        """
+        Whether there is an operation inside that is larger than all the room. Then nobody should receive much more.
+        """
+        return self.inside > self._limit
+
+    def when_free(self, callback: Callable[[], None]) -> None:
+        """
+        Call back once it is no longer crowded.
+        """
+        self._curious.append(callback)
 
     def enter(self, size: int, begin: Callable[[], None]) -> None:
         """
@@ -43,6 +57,10 @@ class StoreGate:
         """
         self.inside -= size
         self._go_on()
+        if not self.crowded:
+            curious, self._curious = self._curious, []
+            for callback in curious:
+                callback()
 
     def withdraw(self, begin: Callable[[], None]) -> None:
         """

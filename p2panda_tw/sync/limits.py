@@ -197,7 +197,7 @@ MAX_SESSIONS: Final = 1024
 How many sessions there may be in all (ours).
 """
 
-HELD_BYTES: Final = 20 * 1024 * 1024
+HELD_BYTES: Final = 18 * 1024 * 1024
 """
 How much all sessions together may hold that was received and is not in the store, unfinished frames included, in bytes
 (ours). The session that holds most is ended when it gets more. More than one operation of the largest size; the next

@@ -137,6 +137,12 @@ class Live:
             self._close_after = self.feed.newest if drain else 0
         return self.go_on(now)
 
+    def let_go(self) -> None:
+        """
+        The session is over; drop what was read.
+        """
+        self._page = None
+
     def go_on(self, now: float) -> list[Output]:
         """
         Send what is there, ask for more if the peer is still behind, and close when it is time.

@@ -258,7 +258,8 @@ def encode_operations(kind: bytes, operations: Iterable[tuple[bytes, bytes | Non
     @param kind: L{CATCH_UP_OPERATION} or L{LIVE_OPERATION}.
     @param operations: Header and body of each, as L{RawOperation}.
 
-    @return: Their frames in writes of about L{WRITE_BYTES}. A longer operation makes a longer write.
+    @return: Their frames in writes of about L{WRITE_BYTES}. A longer body is a write of its own, the same object, so
+        that it is not in memory twice.
     """
     writes: list[bytes] = []
     parts: list[bytes] = []
@@ -271,6 +272,11 @@ def encode_operations(kind: bytes, operations: Iterable[tuple[bytes, bytes | Non
         if known is None:
             known = around[lengths] = _around(kind, *lengths)
         before, between, length = known
+        if body and len(body) > WRITE_BYTES:
+            writes += (b"".join((*parts, before, header, between)), body)
+            parts.clear()
+            size = 0
+            continue
         if body:
             parts += (before, header, between, body)
         else:

@@ -111,6 +111,14 @@ class Receiving:
         """
         return self._incoming.held + (0 if self.remote is None else self.remote.size)
 
+    def let_go(self) -> None:
+        """
+        The session is over; drop what is there.
+        """
+        self._incoming = Incoming()
+        if self.remote is not None:
+            self.remote.forget()
+
     def put(self, payloads: Sequence[bytes | OversizedFrame]) -> None:
         """
         These frames came in.

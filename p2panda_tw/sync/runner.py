@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from p2panda_tw.core.identity import VerifyingKey
-from p2panda_tw.core.logs import LogRanges
+from p2panda_tw.core.logs import LogRange, LogRanges
 from p2panda_tw.core.operation import RawOperation
 from p2panda_tw.core.stored import Gap, Heights, Ingested, LogPage, Refusal, StoredOperation, StoredPage
 from p2panda_tw.core.topic import LogId, Topic
@@ -129,6 +129,10 @@ class SessionHost(Protocol):
         """
 
 
+def _first_of(after: int | None, until: int) -> LogRange:
+    return LogRange(after, min(until, 0 if after is None else after + 1))
+
+
 def page_size(page: LogPage | StoredPage) -> int:
     """
     @return: Bytes of headers and bodies in it.
@@ -186,6 +190,7 @@ class SessionRunner:
         self._timers: dict[fx.Timer, IDelayedCall] = {}
         self._waiting: Callable[[], None] | None = None  # to hand a batch to the store
         self._in_store = 0
+        self._waits_for_store = False
         self._sender = Sender(session.node_id, self._give_up)
         self._outstanding = 0  # bytes that were written and wait for the peer to read
 
@@ -280,6 +285,7 @@ class SessionRunner:
             self._frames += len(frames)
             self.feed(fx.FramesReceived(frames))
         else:
+            self._adjust_reading()
             self._count()
 
     def end_of_stream(self) -> None:
@@ -320,13 +326,24 @@ class SessionRunner:
 
     def _adjust_reading(self) -> None:
         reading = self.session.reading
-        if self._stream is None or self.over or reading == self._reading:
+        if self._stream is None or self.over:
+            return
+        if reading and self._decoder.in_frame and self._held.gate.crowded:
+            reading = False
+            if not self._waits_for_store:
+                self._waits_for_store = True
+                self._held.gate.when_free(self._store_is_free)
+        if reading == self._reading:
             return
         self._reading = reading
         if reading:
             self._stream.resumeProducing()
         else:
             self._stream.pauseProducing()
+
+    def _store_is_free(self) -> None:
+        self._waits_for_store = False
+        self._adjust_reading()
 
     # What is asked for.
 
@@ -348,6 +365,7 @@ class SessionRunner:
                         topic, author, log_id, after, until, limit_ops=limit, limit_bytes=PAGE_BYTES
                     ),
                     fx.LogPageLoaded,
+                    lambda: store.range_size(topic, {author: {log_id: _first_of(after, until)}}),
                 )
             case fx.LoadStoredPage(after):
                 recent = store.recent(topic, after)
@@ -381,17 +399,39 @@ class SessionRunner:
             self._outstanding += size
             self._held.sending.written(self._sender, self._outstanding, self._clock.seconds())
 
-    def _load(self, ask: Callable[[], Deferred[P]], fact: Callable[[P], fx.Input]) -> None:
+    def _load(
+        self,
+        ask: Callable[[], Deferred[P]],
+        fact: Callable[[P], fx.Input],
+        size_of_first: Callable[[], Deferred[tuple[int, int]]] | None = None,
+    ) -> None:
         """
         Load a page when there is room for it.
+
+        @param size_of_first: Asks how large its first operation is. That is done first while there is no room for a
+            large one.
         """
         gate = self._held.sending
 
         def load() -> None:
-            self._ask(ask(), loaded).addBoth(lambda _: gate.answered())
+            if size_of_first is None or self._sender.reserved or not gate.large:
+                self._ask(ask(), loaded).addBoth(answered)
+            else:
+                self._ask(size_of_first(), sized).addBoth(answered)
+
+        def sized(found: tuple[int, int]) -> fx.Input | None:
+            if gate.fits(self._sender, found[1], load):
+                gate.enter(self._sender, read)
+            return None
+
+        def read() -> None:
+            self._ask(ask(), loaded).addBoth(answered)
 
         def loaded(page: P) -> fx.Input | None:
             return fact(page) if self.over or gate.fits(self._sender, page_size(page), load) else None
+
+        def answered(_: object) -> None:
+            gate.answered()
 
         gate.enter(self._sender, load)
 
@@ -460,4 +500,5 @@ class SessionRunner:
             self._waiting = None
         act()
         self._unsent.clear()
+        self.session.let_go()
         self._host.session_over(self, reason, to_blame)

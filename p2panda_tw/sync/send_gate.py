@@ -31,6 +31,7 @@ class Sender:
     @ivar end: Called when it has to go.
     @ivar small: Bytes that wait to be sent, apart from those of a large page.
     @ivar large: Bytes of a large page, from before it is loaded until it is sent.
+    @ivar reserved: Whether that page is still to be written.
     @ivar deadline: When that should have been sent.
     """
 
@@ -38,6 +39,7 @@ class Sender:
     end: Callable[[], None]
     small: int = 0
     large: int = 0
+    reserved: bool = False
     deadline: float = 0.0
 
 
@@ -76,10 +78,10 @@ class SendGate:
 
         @return: Whether it can be kept.
         """
-        if size <= LARGE_PAGE or sender.large:
+        if size <= LARGE_PAGE or sender.reserved:
             return True
-        if self._has_large_room(size):
-            self._reserve(sender, size)
+        if self._has_large_room(size) and not sender.large:
+            self._take(sender, size, reserved=True)
             return True
         self._large_waiting.append((sender, size, load))
         return False
@@ -97,7 +99,7 @@ class SendGate:
         """
         self._release(sender)
         if size > LARGE_PAGE:
-            self._reserve(sender, size)
+            self._take(sender, size, reserved=False)
         else:
             sender.small = size
             self.small += size
@@ -135,8 +137,9 @@ class SendGate:
     def _has_large_room(self, size: int) -> bool:
         return not self.large or self.large + size <= self._most_large
 
-    def _reserve(self, sender: Sender, size: int) -> None:
+    def _take(self, sender: Sender, size: int, *, reserved: bool) -> None:
         sender.large = size
+        sender.reserved = reserved
         self.large += size
         self._holders[sender] = None
 
@@ -147,6 +150,7 @@ class SendGate:
         if not self._of_peer[sender.node_id]:
             del self._of_peer[sender.node_id]
         sender.small = sender.large = 0
+        sender.reserved = False
         sender.deadline = 0.0
         self._holders.pop(sender, None)
 
@@ -159,10 +163,13 @@ class SendGate:
             load()
 
     def _next(self) -> Load | None:
-        if self._large_waiting and self._has_large_room(self._large_waiting[0][1]):
-            sender, size, load = self._large_waiting.popleft()
-            self._reserve(sender, size)
-            return load
+        for position, (sender, size, load) in enumerate(self._large_waiting):
+            if not sender.large:  # else it is still sending the one before
+                if not self._has_large_room(size):
+                    break
+                del self._large_waiting[position]
+                self._take(sender, size, reserved=True)
+                return load
         if self.small < self._most_small:
             for position, (sender, load) in enumerate(self._waiting):
                 if self._of_peer[sender.node_id] < self._most_of_peer:

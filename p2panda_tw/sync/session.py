@@ -204,6 +204,17 @@ class Session:
         if self.phase is not Phase.OVER:
             self._over()
 
+    def let_go(self) -> None:
+        """
+        Drop what was received or loaded. To be called when it is over: whoever still knows the session until the
+        garbage collector comes by should not keep megabytes.
+        """
+        self._ingesting = None
+        self._sender = None
+        self._local = None
+        self._receiving.let_go()
+        self._live.let_go()
+
     def _dispatch(self, event: fx.Input) -> None:
         match event:
             case fx.FramesReceived(payloads):

@@ -135,6 +135,22 @@ class StoreGateTests(SynchronousTestCase):
         self.gate.leave(500)
         self.assertEqual((self.begun, self.gate.inside), (["a", "b", "large", "c"], 1))
 
+    def test_crowded(self) -> None:
+        """
+        As long as something very large is inside, sessions are told to receive no more; then they are called.
+        """
+        called: list[bool] = []
+        self.enter("a", 100)
+        self.assertFalse(self.gate.crowded)
+        self.gate.leave(100)
+        self.enter("large", 500)
+        self.assertTrue(self.gate.crowded)
+        self.gate.when_free(lambda: called.append(self.gate.crowded))
+        self.enter("b", 1)
+        self.assertEqual(called, [])
+        self.gate.leave(500)
+        self.assertEqual((called, self.begun), ([False], ["a", "large", "b"]))
+
     def test_withdrawn(self) -> None:
         """
         A session that ends does not wait any more, and holds nobody up.

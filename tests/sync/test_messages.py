@@ -159,7 +159,10 @@ class MessageTests(SynchronousTestCase):
         """
         writes = encode_operations(CATCH_UP_OPERATION, [RawOperation(bytes(200), bytes(100))] * 1000)
         self.assertEqual([len(data) // 1024 for data in writes], [64, 64, 64, 64, 46])
-        (large,) = encode_operations(LIVE_OPERATION, [RawOperation(bytes(200), bytes(3 * WRITE_BYTES))])
+        body = bytes(3 * WRITE_BYTES)
+        start, end = encode_operations(LIVE_OPERATION, [RawOperation(bytes(200), body)])
+        self.assertIs(end, body)
+        large = start + end
         self.assertGreater(len(large), 3 * WRITE_BYTES)
 
     def test_totals_are_saturated(self) -> None:

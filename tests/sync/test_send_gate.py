@@ -104,6 +104,17 @@ class SendGateTests(SynchronousTestCase):
         self.assertEqual((self.loading, self.gate.large), (["a", "b", "c", "b again"], LARGE))
         self.assertTrue(self.gate.fits(waiting, LARGE, self.load("never")))
 
+    def test_next_large(self) -> None:
+        """
+        A session has one large page at a time, also when there is room for two.
+        """
+        sender = self.send("a", size=LARGE)
+        self.gate.enter(sender, self.load("next"))
+        self.assertFalse(self.gate.fits(sender, LARGE, self.load("next again")))
+        self.gate.answered()
+        self.gate.drained(sender)
+        self.assertEqual((self.loading, self.gate.large), (["a", "next", "next again"], LARGE))
+
     def test_large_and_slow(self) -> None:
         """
         A large page may take long, by its size.
