@@ -61,7 +61,10 @@ class _Text:
     def encode(self, value: Any) -> bytes:
         if not isinstance(value, str):
             raise LocalProtocolError(f"This topic takes text, not {type(value).__name__}.")
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            raise LocalProtocolError("A text with a lone surrogate cannot be written as UTF-8.") from None
 
     def decode(self, body: bytes) -> Any:
         try:

@@ -81,3 +81,10 @@ class TextTests(SynchronousTestCase):
         Other bytes are the author's mistake.
         """
         self.assertRaises(DecodeError, TEXT.decode, b"\xff")
+
+    def test_lone_surrogate(self) -> None:
+        """
+        What is no text for others is refused with a sentence, as every value that cannot be written.
+        """
+        for codec in (TEXT, CBOR):
+            self.assertRaises(LocalProtocolError, codec.encode, "\ud800")
