@@ -92,7 +92,7 @@ class Stream:
         @return: To be used with C{async for}.
         """
         self._must_be_open()
-        subscription = Subscription(self._access, self._codec, self._tell, name, start, until)
+        subscription = Subscription(self._access, self._codec, self._tell, name, start, until, self._forget)
         self._readers[subscription] = None
         return subscription
 
@@ -112,10 +112,13 @@ class Stream:
         subscription = self.subscribe(name, start)
 
         async def run() -> None:
-            async for message in subscription:
-                result = callback(message)
-                if result is not None:
-                    await result
+            try:
+                async for message in subscription:
+                    result = callback(message)
+                    if result is not None:
+                        await result
+            finally:
+                subscription.cancel()
 
         Deferred.fromCoroutine(run()).addErrback(
             lambda failure: self._log.failure("A subscriber of {topic} failed", failure, topic=self.topic)
@@ -128,7 +131,7 @@ class Stream:
         the reader was too slow.
         """
         self._must_be_open()
-        reader = EventReader(self._access)
+        reader = EventReader(self._access, self._forget)
         self._readers[reader] = None
         return reader
 
@@ -140,9 +143,8 @@ class Stream:
         """
         if not self._closed:
             self._closed = True
-            for reader in self._readers:
+            for reader in list(self._readers):
                 reader.cancel()
-            self._readers.clear()
             return self._access.release()
         return succeed(None)
 
@@ -150,7 +152,10 @@ class Stream:
         if self._closed:
             raise LocalProtocolError("The stream is closed.")
 
+    def _forget(self, reader: Subscription | EventReader) -> None:
+        self._readers.pop(reader, None)
+
     def _tell(self, event: DecodeFailed) -> None:
-        for reader in self._readers:
+        for reader in list(self._readers):
             if isinstance(reader, EventReader):
                 reader.add(event)

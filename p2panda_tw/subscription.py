@@ -149,13 +149,19 @@ class Subscription:
         name: str | None,
         start: Start,
         until: int | None,
+        ended: Callable[[Subscription], None],
     ) -> None:
+        """
+        @param tell: Called with what could not be decoded.
+        @param ended: Called, perhaps more than once, when nothing more will be read.
+        """
         self._access = access
         self._codec = codec
         self._tell = tell
         self._name = name
         self._start = start
         self._until = until
+        self._ended = ended
         self._position: int | None = None
         self._handed_over = 0
         self._waiting: deque[StoredOperation] = deque()
@@ -193,6 +199,7 @@ class Subscription:
                     del stored  # it may be large, and what follows may take long
                 if self._is_done():
                     self.acknowledge()
+                    self.cancel()
                     break
                 await self._fill()
             raise StopAsyncIteration
@@ -215,6 +222,7 @@ class Subscription:
         self._waiting.clear()
         self._stop_listening()
         self._wake_up()
+        self._ended(self)
 
     def _read(self, stored: StoredOperation) -> Message | None:
         operation = stored.operation
@@ -286,7 +294,11 @@ class EventReader:
     Events of a topic, one by one, beginning with those after its making. An asynchronous iterator.
     """
 
-    def __init__(self, access: TopicAccess) -> None:
+    def __init__(self, access: TopicAccess, ended: Callable[[EventReader], None]) -> None:
+        """
+        @param ended: Called, perhaps more than once, when nothing more will be read.
+        """
+        self._ended = ended
         self._events: deque[object] = deque()
         self._missed = 0
         self._wake: Deferred[None] | None = None
@@ -327,6 +339,7 @@ class EventReader:
         self._cancelled = True
         self._stop_watching()
         self._wake_up()
+        self._ended(self)
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.called:

@@ -410,6 +410,28 @@ class SubscriptionTests(NodeTestCase):
         done[-1].callback(None)
         self.assertEqual(self.run_(take(self.stream.subscribe(), 1)), [1])
 
+    def test_nothing_is_left_of_readers(self) -> None:
+        """
+        A stream that is open for months lets go of every reader that has ended, however it did.
+        """
+
+        def fail(message: Message) -> None:
+            raise ValueError("a mistake of the application")
+
+        async def read_all() -> list[Any]:
+            return [message.value async for message in self.stream.subscribe(None, until=1)]
+
+        opened = self.alice._open.get(self.stream.topic)
+        assert opened is not None
+        before = len(opened._listeners), len(opened._watchers), len(self.stream._readers)
+        for _ in range(3):
+            self.assertEqual(self.run_(read_all()), [0])
+            self.stream.subscribe("cancelled").cancel()
+            self.stream.events().cancel()
+            self.stream.deliver(fail, "failed")
+            self.until(lambda: bool(self.flushLoggedErrors(ValueError)))
+        self.assertEqual((len(opened._listeners), len(opened._watchers), len(self.stream._readers)), before)
+
     def test_callback_fails(self) -> None:
         """
         A callback that fails ends the delivery; the message is there for the next one.
