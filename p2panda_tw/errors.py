@@ -15,6 +15,7 @@ __all__ = [
     "LocalProtocolError",
     "LogNotConfirmed",
     "NoCommonProtocol",
+    "NodeStopped",
     "P2pandaError",
     "RemoteProtocolError",
     "StoreError",
@@ -33,6 +34,12 @@ class P2pandaError(Exception):
 class LocalProtocolError(P2pandaError):
     """
     The caller asked for something that the protocol does not allow.
+    """
+
+
+class NodeStopped(LocalProtocolError):
+    """
+    The node was stopped before it could do what it was asked.
     """
 
 

@@ -33,7 +33,7 @@ from p2panda_tw.endpoint.exchange import AddressExchange
 from p2panda_tw.endpoint.network import DEFAULT_NETWORK_ID
 from p2panda_tw.endpoint.service import Endpoint
 from p2panda_tw.endpoint.ticket import Ticket
-from p2panda_tw.errors import ConfigurationError, LocalProtocolError, P2pandaError
+from p2panda_tw.errors import ConfigurationError, LocalProtocolError, NodeStopped, P2pandaError
 from p2panda_tw.gate import Gate
 from p2panda_tw.identity_file import create_identity, forget_import, is_imported, load_identity
 from p2panda_tw.interfaces import IConnection, INodeTransport
@@ -146,7 +146,7 @@ class Node(MultiService):
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(CancelledError):
-            failure = Failure(LocalProtocolError("The node was stopped."))
+            failure = Failure(NodeStopped("The node was stopped."))
         self._started.fail(failure)
         self._open.failed(failure)
 

@@ -20,7 +20,7 @@ from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.identity import NodeId
 from p2panda_tw.core.stored import StoredOperation
 from p2panda_tw.core.topic import Form, Topic
-from p2panda_tw.errors import LocalProtocolError, LogNotConfirmed
+from p2panda_tw.errors import LogNotConfirmed, NodeStopped
 from p2panda_tw.gate import Gate
 from p2panda_tw.store.service import Store
 from p2panda_tw.sync.events import SyncFinished, SyncStarted
@@ -149,7 +149,7 @@ class OpenTopic:
         """
         The node has stopped, and what was opened is closed with it. L{begin} works again, and readers go on then.
         """
-        self.fail(Failure(LocalProtocolError("The node was stopped.")))
+        self.fail(Failure(NodeStopped("The node was stopped.")))
         self._opened, self._confirmed = Gate(), Gate()
         self._opening = self._stop_listening = self._stop_hearing = self._sync = None
 

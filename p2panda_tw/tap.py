@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 from twisted.python import usage
@@ -115,9 +115,9 @@ class Announcer(Service):
         self._log.info("Node {node_id} runs. Ticket: {ticket}", node_id=node.node_id, ticket=node.ticket())
 
     def _failed(self, failure: Failure) -> None:
-        from p2panda_tw.errors import P2pandaError
+        from p2panda_tw.errors import NodeStopped, P2pandaError
 
-        if failure.check(CancelledError):
+        if failure.check(NodeStopped):
             return
         if failure.check(P2pandaError):
             self._log.critical("The node did not start: {reason}", reason=failure.getErrorMessage())

@@ -45,7 +45,7 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual(
             below,
             {
-                "LocalProtocolError": [],
+                "LocalProtocolError": ["NodeStopped"],
                 "RemoteProtocolError": ["DecodeError"],
                 "StoreError": ["StoreFull", "StoreLocked"],
                 "ConnectError": ["NoCommonProtocol", "WrongNode"],

@@ -22,6 +22,7 @@ from p2panda_tw.errors import (
     DecodeError,
     LocalProtocolError,
     LogNotConfirmed,
+    NodeStopped,
     StoreError,
 )
 from p2panda_tw.identity_file import export_identity, import_identity
@@ -521,7 +522,7 @@ class LifeTests(NodeTestCase):
         self.wait(stopping)
         self.assertTrue(first.is_stopped)
         for waiting in (started, leaving):
-            self.failed(waiting, LocalProtocolError)
+            self.failed(waiting, NodeStopped)
         node.startService()
         self.until(lambda: second.is_asked)
         second.listening.callback(None)

@@ -7,14 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from twisted.application.service import IServiceMaker, MultiService
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.plugin import IPlugin, getPlugins
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2panda_tw.errors import StoreLocked
+from p2panda_tw.errors import NodeStopped, StoreLocked
 from p2panda_tw.tap import Announcer, Options, makeService
 
 
@@ -123,5 +123,5 @@ class AnnouncerTests(SynchronousTestCase):
         """
         Who stops the daemon while it starts gets no complaint.
         """
-        self.started.errback(CancelledError())
+        self.started.errback(NodeStopped("The node was stopped."))
         self.assertEqual((self.events, self.codes), ([], []))
