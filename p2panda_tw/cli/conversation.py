@@ -93,7 +93,7 @@ class Conversation:
         self._ticket_line = ticket_line
         self._ending = "\n" if stream.form is Form.CHAT else ""
         self._seen = 0
-        self._running: list[Deferred[object]] = []
+        self._running: dict[Deferred[object], None] = {}
         self._waiting: list[Deferred[None]] = []
         self._talking: Deferred[Any] | None = None
         self._failure: Failure | None = None
@@ -132,7 +132,7 @@ class Conversation:
         """
         Show nothing more. The stream stays open.
         """
-        for running in self._running:
+        for running in list(self._running):
             running.cancel()
 
     @property
@@ -293,8 +293,8 @@ class Conversation:
 
     def _run(self, coroutine: Coroutine[Any, Any, object]) -> None:
         running: Deferred[object] = Deferred.fromCoroutine(coroutine)
-        self._running.append(running)
-        running.addErrback(self._failed)
+        self._running[running] = None
+        running.addErrback(self._failed).addBoth(lambda _: self._running.pop(running, None))
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
