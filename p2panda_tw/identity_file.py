@@ -27,7 +27,6 @@ __all__ = [
     "import_identity",
     "is_imported",
     "load_identity",
-    "load_or_create_identity",
 ]
 
 IDENTITY_FILE: Final = "identity"
@@ -85,15 +84,6 @@ def create_identity(directory: Path) -> SigningKey:
     signing_key = SigningKey.generate()
     _write(directory, signing_key, replace=False)
     return signing_key
-
-
-def load_or_create_identity(directory: Path) -> SigningKey:
-    """
-    @return: The identity of this data directory, a new one at the first start.
-
-    @raise ConfigurationError: As the two functions above.
-    """
-    return load_identity(directory) or create_identity(directory)
 
 
 def export_identity(directory: Path) -> str:

@@ -13,7 +13,6 @@ from p2panda_tw.identity_file import (
     import_identity,
     is_imported,
     load_identity,
-    load_or_create_identity,
 )
 
 SEED = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
@@ -55,8 +54,9 @@ class IdentityFileTests(SynchronousTestCase):
         The first start makes an identity, the next one finds it.
         """
         self.assertIsNone(load_identity(self.directory))
-        made = load_or_create_identity(self.directory)
-        found = load_or_create_identity(self.directory)
+        made = create_identity(self.directory)
+        found = load_identity(self.directory)
+        assert found is not None
         self.assertEqual(found.seed, made.seed)
         self.assertEqual(self.names(), ["identity"])
         self.assertEqual(self.file.read_bytes(), made.seed.hex().encode() + b"\n")
@@ -84,10 +84,10 @@ class IdentityFileTests(SynchronousTestCase):
             raise SkipTest("file modes are POSIX")
         for mode in [0o640, 0o604, 0o620, 0o666]:
             self.write(SEED.encode(), mode)
-            error = self.assertRaises(ConfigurationError, load_or_create_identity, self.directory)
+            error = self.assertRaises(ConfigurationError, load_identity, self.directory)
             self.assertIn(f"chmod 600 {self.file}", self.message(error))
         self.file.chmod(0o400)
-        self.assertEqual(load_or_create_identity(self.directory).seed.hex(), SEED)
+        self.assertEqual(export_identity(self.directory), SEED)
 
     def test_damaged(self) -> None:
         """
@@ -95,7 +95,7 @@ class IdentityFileTests(SynchronousTestCase):
         """
         for data in [b"", SEED[:-1].encode(), SEED.encode() * 2, b"\xff" * 64, SEED[:-1].encode() + b"g", b"0" * 9999]:
             self.write(data)
-            error = self.assertRaises(ConfigurationError, load_or_create_identity, self.directory)
+            error = self.assertRaises(ConfigurationError, load_identity, self.directory)
             self.assertIn("64 hex digits", self.message(error))
             self.assertEqual(self.file.read_bytes(), data)
 
@@ -114,7 +114,7 @@ class IdentityFileTests(SynchronousTestCase):
         """
         blocker = Path(self.mktemp())
         blocker.write_text("a file")
-        error = self.assertRaises(ConfigurationError, load_or_create_identity, blocker / "inner")
+        error = self.assertRaises(ConfigurationError, create_identity, blocker / "inner")
         self.assertIn(str(blocker), str(error))
         self.assertRaises(ConfigurationError, import_identity, blocker / "inner", SEED)
 

@@ -1,7 +1,8 @@
 # -*- test-case-name: tests.system.test_bench -*-
 """
 The measurements. Each is a function that starts its processes, reports its progress in sentences and returns the
-figures as a plain mapping, ready for JSON.
+figures as a plain mapping, ready for JSON. Over TLS and iroh the nodes live in processes of their own, in memory they
+share one.
 """
 
 from __future__ import annotations
@@ -17,12 +18,7 @@ from typing import Any, Final
 from p2panda_tw.bench.measure import percentile
 from p2panda_tw.bench.processes import Worker
 
-__all__ = ["TRANSPORTS", "measure_catch_up", "measure_connect", "measure_latency", "measure_publish"]
-
-TRANSPORTS: Final = ("tls", "iroh", "memory")
-"""
-What can be measured. Over TLS and iroh the nodes live in processes of their own, in memory they share one.
-"""
+__all__ = ["measure_catch_up", "measure_connect", "measure_latency", "measure_publish"]
 
 BARE_ROW_SIZE: Final = 350
 """

@@ -24,7 +24,7 @@ from p2panda_tw.core.identity import NodeId
 from p2panda_tw.errors import ConnectError, LocalProtocolError
 from p2panda_tw.interfaces import IConnection
 from p2panda_tw.transport.complaints import Complaints
-from p2panda_tw.transport.frames import NORMAL
+from p2panda_tw.transport.frames import NORMAL, PROTOCOL_ERROR
 from p2panda_tw.transport.limits import CLOSE_TIMEOUT, KeepAlive, ReceiveBudget
 from p2panda_tw.transport.mux import Mux
 from p2panda_tw.transport.mux_stream import (
@@ -225,13 +225,14 @@ class Connection(Protocol):
             self._said_goodbye = True
             self._end("The other node closed the connection.", patient=True)
         else:
-            self._end(f"The other node gave up the connection: {'protocol' if code == 1 else 'internal'} error.")
+            kind = "protocol" if code == PROTOCOL_ERROR else "internal"
+            self._end(f"The other node gave up the connection: {kind} error.")
         self._part(CLOSE_TIMEOUT)
 
     def _cut_off(self, cause: str, sentence: str) -> None:
         self.complain(cause, sentence)
         self._end(sentence)
-        self._mux.go_away(1)
+        self._mux.go_away(PROTOCOL_ERROR)
         self._flush()
         self._part(PARTING_TIMEOUT)
 

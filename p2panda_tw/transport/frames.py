@@ -29,7 +29,6 @@ RST: Final = 8
 
 NORMAL: Final = 0
 PROTOCOL_ERROR: Final = 1
-INTERNAL_ERROR: Final = 2
 
 TWO_WAY: Final = 0
 ONE_WAY: Final = 1
