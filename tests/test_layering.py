@@ -38,6 +38,7 @@ PURE: Final = (
     "sync.events",
     "sync.feed",
     "sync.gaps",
+    "sync.healing",
     "sync.incoming",
     "sync.limits",
     "sync.live",

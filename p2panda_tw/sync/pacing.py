@@ -23,6 +23,7 @@ from typing import Final
 from p2panda_tw.core.identity import VerifyingKey
 from p2panda_tw.core.logs import LogRange, LogRanges
 from p2panda_tw.core.topic import LogId
+from p2panda_tw.sync.healing import Healing, Mode
 from p2panda_tw.sync.messages import BY_BYTES
 from p2panda_tw.sync.remote_heights import RemoteHeights
 
@@ -64,31 +65,6 @@ STALLED_TIME: Final = 3.0
 Over how many seconds these C{Have}s must spread at least (step 7).
 """
 
-LOSSES_UNTIL_HEALING: Final = 2
-"""
-After how many losses in a row the topic is taken to be wedged at the receiver (step 7).
-"""
-
-ECHO_SILENCE: Final = 2.0
-"""
-How long nothing has to be echoed until a healing session is closed, in seconds.
-"""
-
-HEALING_ROUNDS: Final = 4
-"""
-How many healing sessions without an echo are tried.
-"""
-
-FIRST_REST: Final = 60.0
-"""
-How long a peer that cannot be healed is left alone at first, in seconds (step 7).
-"""
-
-MAX_REST: Final = 3600.0
-"""
-How long such a peer is left alone at most, in seconds (step 7).
-"""
-
 KEPT_HEIGHTS: Final = 64 * 1024
 """
 Heights of a receiver that take more bytes are not kept beyond a session (ours). Then it may be sent live what others
@@ -107,12 +83,6 @@ class Settlement(Enum):
     QUIET = "it stays open and sends nothing"
     CLOSE = "it is closed"
     HEAL = "it stays open until the receiver has worked off what it was stuck in"
-
-
-class _Mode(Enum):
-    NORMAL = "chunks go out"
-    HEALING = "sessions without any chunk wake a topic that stands still"
-    RESTING = "the receiver is left alone"
 
 
 class Pacing:
@@ -143,16 +113,9 @@ class Pacing:
         self._grown: dict[LogKey, None] = {}
         self._stalled = 0
         self._stalled_since = 0.0
-        self._losses = 0
         self._last_in_line: dict[LogKey, None] = {}
         self._left_out: dict[LogKey, int] = {}
-        # Healing.
-        self._mode = _Mode.NORMAL
-        self._healed = False
-        self._healing_rounds = 0
-        self._echo_at: float | None = None
-        self._rest = FIRST_REST
-        self._rest_until = 0.0
+        self._healing = Healing()
 
     # What the receiver says.
 
@@ -181,10 +144,9 @@ class Pacing:
         self.in_flight -= confirmed
         if grown:
             self._measure(confirmed, now)
-            self._stalled = self._losses = 0
-            self._healed = False
-            self._rest = FIRST_REST
-        elif self.in_flight and self._mode is _Mode.NORMAL:
+            self._stalled = 0
+            self._healing.kept()
+        elif self.in_flight and self._healing.mode is Mode.NORMAL:
             self._stalled += 1
             if self._stalled == 1:
                 self._stalled_since = now
@@ -226,37 +188,20 @@ class Pacing:
         refused = [key for key in self._flight if key not in self._grown] if self._grown else []
         self._left_out.update((key, self._confirmed(key)) for key in refused)
         self._last_in_line = dict.fromkeys(self._flight)
-        if not refused:
-            self._losses += 1
         self._flight.clear()
         self.in_flight = 0
         self._chunk = None
         self._backlog = True
         self._landed()
-        if self._healed and not refused:
-            return self._give_rest(now)
-        if self._losses >= LOSSES_UNTIL_HEALING:
-            self._losses = 0
-            self._mode = _Mode.HEALING
-            self._healing_rounds = 0
-            self._echo_at = None
+        if not refused and self._healing.lost(now):
+            return "The node does not keep what it is sent on this topic; it will be tried again later."
         return None
-
-    def _give_rest(self, now: float) -> str | None:
-        first = self._rest == FIRST_REST
-        self._mode = _Mode.RESTING
-        self._rest_until = now + self._rest
-        self._rest = min(2 * self._rest, MAX_REST)
-        if not first:
-            return None
-        return "The node does not keep what it is sent on this topic; it will be tried again later."
 
     def echo_received(self, now: float) -> None:
         """
-        A live operation came in. During healing these are what the receiver was stuck in; they are dropped by whoever
-        knows them.
+        A live operation came in.
         """
-        self._echo_at = now
+        self._healing.echo_received(now)
 
     # Chunks.
 
@@ -264,9 +209,8 @@ class Pacing:
         """
         Step 2: may this session send a chunk?
         """
-        if self._mode is _Mode.RESTING and now >= self._rest_until:
-            self._mode = _Mode.NORMAL
-        if self._mode is not _Mode.NORMAL or self.in_flight or self._claimed_by is not None:
+        self._healing.wake(now)
+        if self._healing.mode is not Mode.NORMAL or self.in_flight or self._claimed_by is not None:
             return False
         self._claimed_by = session
         return True
@@ -333,9 +277,9 @@ class Pacing:
         @param initiated: Whether we opened it. Those that a Rust node opened stay: once closed they never come back.
         @param complete: Whether the receiver lacks nothing beyond what this session sent.
         """
-        if self._mode is _Mode.HEALING:
+        if self._healing.mode is Mode.HEALING:
             return Settlement.HEAL if initiated else Settlement.QUIET
-        if complete or self._mode is _Mode.RESTING:
+        if complete or self._healing.mode is Mode.RESTING:
             if self.live is None:
                 self.live = session
             if self.live == session:
@@ -348,18 +292,13 @@ class Pacing:
 
         @return: In how many seconds it will have been silent long enough; 0 or less: it has.
         """
-        return max(since, self._echo_at or since) + ECHO_SILENCE - now
+        return self._healing.silent_in(since, now)
 
     def session_healed(self) -> None:
         """
         A healing session has been silent long enough.
         """
-        if self._mode is not _Mode.HEALING:
-            return
-        self._healing_rounds += 1
-        if self._echo_at is not None or self._healing_rounds >= HEALING_ROUNDS:
-            self._mode = _Mode.NORMAL
-            self._healed = True
+        if self._healing.session_healed():
             self._backlog = True
 
     def session_ended(self, session: int, now: float) -> None:
@@ -380,12 +319,12 @@ class Pacing:
         """
         @return: When a further session should be opened, if one should.
         """
-        if self._mode is _Mode.HEALING:
+        if self._healing.mode is Mode.HEALING:
             return self.resume_at
         if not (self._backlog or self._blocked):
             return None
-        if self._mode is _Mode.RESTING:
-            return self._rest_until
+        if self._healing.mode is Mode.RESTING:
+            return self._healing.rest_until
         return self.resume_at
 
     # Live mode.
@@ -394,7 +333,12 @@ class Pacing:
         """
         Step 5: how many live operations may this session send now?
         """
-        if self.live != session or self._blocked or self._claimed_by is not None or self._mode is not _Mode.NORMAL:
+        if (
+            self.live != session
+            or self._blocked
+            or self._claimed_by is not None
+            or self._healing.mode is not Mode.NORMAL
+        ):
             return 0
         return IN_FLIGHT - self.in_flight
 

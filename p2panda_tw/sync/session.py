@@ -23,12 +23,13 @@ from p2panda_tw.errors import DecodeError
 from p2panda_tw.sync import effects as fx
 from p2panda_tw.sync.events import SyncMetrics
 from p2panda_tw.sync.feed import LiveTurn
+from p2panda_tw.sync.healing import ECHO_SILENCE
 from p2panda_tw.sync.incoming import Batch
 from p2panda_tw.sync.limits import CLOSE_GRACE
 from p2panda_tw.sync.live import Live
 from p2panda_tw.sync.log_sync import CatchUp, CatchUpSender, ChunkCatchUp
 from p2panda_tw.sync.messages import LogIds, encode_have
-from p2panda_tw.sync.pacing import ECHO_SILENCE, Pacing, Settlement
+from p2panda_tw.sync.pacing import Pacing, Settlement
 from p2panda_tw.sync.receiving import Moment, Phase, Receiving
 from p2panda_tw.sync.report import Report
 

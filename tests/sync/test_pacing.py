@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2panda_tw.core.logs import LogHeights, LogRange
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.sync.events import SyncFailed
+from p2panda_tw.sync.healing import FIRST_REST
 from p2panda_tw.sync.messages import LogIds, encode_have
-from p2panda_tw.sync.pacing import FIRST_REST, IN_FLIGHT, MAX_PAUSE, MIN_PAUSE, Pacing, Settlement
+from p2panda_tw.sync.pacing import IN_FLIGHT, MAX_PAUSE, MIN_PAUSE, Pacing, Settlement
 from p2panda_tw.sync.remote_heights import RemoteHeights
 from tests.sync.logs import TOPIC, Log, key
 from tests.sync.network import Network
