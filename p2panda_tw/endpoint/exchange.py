@@ -1,35 +1,32 @@
 # -*- test-case-name: tests.endpoint.test_exchange -*-
 """
 How our nodes recognise each other and tell all their addresses, over whatever transport they met (the protocol of
-L{p2panda_tw.endpoint.record}). The dialler opens one two-way stream; each side sends u32 length and record, then the
-end of the stream. A foreign node does not speak the protocol, and that is an answer, too.
+L{p2panda_tw.endpoint.record}). The dialler opens L{one stream<p2panda_tw.endpoint.record_stream>}. A foreign node does
+not speak the protocol, and that is an answer, too.
 """
 
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
-from zope.interface import implementer
 
 from p2panda_tw.core.identity import NodeId, SigningKey
 from p2panda_tw.endpoint.addresses import Address
 from p2panda_tw.endpoint.dial import short
 from p2panda_tw.endpoint.known import MAX_NODES
-from p2panda_tw.endpoint.record import ADDRESSES_PROTOCOL_ID, MAX_RECORD_LENGTH, AddressRecord
-from p2panda_tw.errors import ConnectError, DecodeError, NoCommonProtocol, RemoteProtocolError
-from p2panda_tw.interfaces import IConnection, IStream
-from p2panda_tw.wire.frames import FrameDecoder, encode_frame
+from p2panda_tw.endpoint.record import ADDRESSES_PROTOCOL_ID, AddressRecord
+from p2panda_tw.endpoint.record_stream import OneStream, RecordStream
+from p2panda_tw.errors import ConnectError, NoCommonProtocol, RemoteProtocolError
+from p2panda_tw.interfaces import IConnection
 
 __all__ = ["EXCHANGE_TIMEOUT", "AddressExchange", "EndpointOfExchange"]
 
@@ -45,7 +42,7 @@ before taking it for foreign (our own choice; asking takes a few milliseconds).
 """
 
 
-class EndpointOfExchange(typing.Protocol):
+class EndpointOfExchange(Protocol):
     """
     What is needed of the L{endpoint<p2panda_tw.endpoint.service.Endpoint>}.
     """
@@ -86,105 +83,6 @@ class EndpointOfExchange(typing.Protocol):
         """
         Hear of nodes that could not be reached.
         """
-
-
-@implementer(IHalfCloseableProtocol)
-class _RecordStream(Protocol):
-    """
-    One side of the stream: sends one frame and expects one.
-
-    @ivar received: Fires with the frame of the other side after the end of its direction. Fails with
-        L{RemoteProtocolError}.
-    """
-
-    transport: IStream
-
-    def __init__(self, to_send: bytes) -> None:
-        self.received: Deferred[bytes] = Deferred()
-        self._to_send = to_send
-        self._decoder = FrameDecoder(MAX_RECORD_LENGTH)
-        self._frames: list[bytes] = []
-
-    @override
-    def connectionMade(self) -> None:
-        """
-        Send our record and nothing else.
-        """
-        self.transport.write(encode_frame(self._to_send))
-        self.transport.loseWriteConnection()
-
-    @override
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Take a part of the other record.
-        """
-        if self.received.called:
-            return
-        try:
-            self._frames += [frame for frame in self._decoder.receive_data(data) if isinstance(frame, bytes)]
-            if len(self._frames) > 1:
-                raise DecodeError("More than one record of addresses came.")
-        except DecodeError as error:
-            self._fail(error)
-
-    def readConnectionLost(self) -> None:
-        """
-        The other side has sent everything.
-        """
-        if self.received.called:
-            return
-        try:
-            self._decoder.receive_eof()
-            if not self._frames:
-                raise DecodeError("No record of addresses came.")
-        except DecodeError as error:
-            self._fail(error)
-        else:
-            self.received.callback(self._frames[0])
-
-    def writeConnectionLost(self) -> None:
-        """
-        We have sent everything.
-        """
-
-    @override
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        The stream is over, perhaps too early.
-        """
-        if not self.received.called:
-            self.received.errback(RemoteProtocolError("The connection ended before the record of addresses had come."))
-
-    def give_up(self) -> None:
-        """
-        The connection is gone; perhaps there never was a stream.
-        """
-        if not self.received.called:
-            self.received.errback(ConnectError("The connection was closed."))
-
-    def _fail(self, error: DecodeError) -> None:
-        self.transport.abortConnection()
-        if not self.received.called:
-            self.received.errback(error)
-
-
-class _OneStream(Factory):
-    """
-    Gives one protocol to the first stream; others are reset.
-    """
-
-    noisy = False
-
-    def __init__(self, protocol: _RecordStream) -> None:
-        self._protocol: _RecordStream | None = protocol
-
-    @override
-    def buildProtocol(self, addr: object) -> _RecordStream | None:
-        """
-        @return: The protocol, once.
-        """
-        protocol, self._protocol = self._protocol, None
-        return protocol
 
 
 class AddressExchange(Service):
@@ -344,14 +242,14 @@ class AddressExchange(Service):
         node_id = connection.node_id
         done = self._running[connection] = Deferred[None]()
         timer = self._clock.callLater(EXCHANGE_TIMEOUT, connection.abort, "The exchange of addresses took too long.")
-        stream = _RecordStream(self._own_record())
+        stream = RecordStream(self._own_record())
         had_addresses = bool(self._own and self._own[0])
         closed = _once_closed(connection, stream)
         try:
             if dialler:
-                await connection.open_stream(_OneStream(stream))
+                await connection.open_stream(OneStream(stream))
             else:
-                connection.accept_streams(_OneStream(stream))
+                connection.accept_streams(OneStream(stream))
             self._learn(node_id, await stream.received)
             if had_addresses:
                 self._delivered[node_id] = None
@@ -412,7 +310,7 @@ def _cancel(timer: IDelayedCall) -> None:
         timer.cancel()
 
 
-def _once_closed(connection: IConnection, stream: _RecordStream) -> Deferred[None]:
+def _once_closed(connection: IConnection, stream: RecordStream) -> Deferred[None]:
     """
     @return: Fires when nothing of the connection is left; then nobody waits for the stream any more.
     """
