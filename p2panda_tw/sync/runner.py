@@ -15,11 +15,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2panda_tw.core.identity import VerifyingKey
-from p2panda_tw.core.logs import LogRange, LogRanges
+from p2panda_tw.core.logs import LogRange
 from p2panda_tw.core.operation import RawOperation
-from p2panda_tw.core.stored import Gap, Heights, Ingested, LogPage, Refusal, StoredOperation, StoredPage
-from p2panda_tw.core.topic import LogId, Topic
+from p2panda_tw.core.stored import Gap, LogPage, Refusal, StoredPage
+from p2panda_tw.core.topic import Topic
 from p2panda_tw.errors import DecodeError, P2pandaError
 from p2panda_tw.interfaces import IConnection, IStream
 from p2panda_tw.sync import effects as fx
@@ -37,62 +36,13 @@ from p2panda_tw.sync.limits import (
 from p2panda_tw.sync.progress import ProgressWatch
 from p2panda_tw.sync.send_gate import Sender
 from p2panda_tw.sync.session import Session
+from p2panda_tw.sync.store import SyncStore
 from p2panda_tw.wire.frames import FrameDecoder
 
-__all__ = ["SessionHost", "SessionRunner", "SyncStore"]
+__all__ = ["SessionHost", "SessionRunner"]
 
 T = TypeVar("T")
 P = TypeVar("P", LogPage, StoredPage)
-
-
-class SyncStore(Protocol):
-    """
-    What sync needs of a store. See L{p2panda_tw.store.service.Store}.
-    """
-
-    def heights(self, topic: Topic) -> Deferred[Heights]:
-        """
-        How far the logs of a topic reach.
-        """
-
-    def range_size(self, topic: Topic, ranges: LogRanges) -> Deferred[tuple[int, int]]:
-        """
-        How many operations and bytes are in some ranges.
-        """
-
-    def log_page(
-        self,
-        topic: Topic,
-        author: VerifyingKey,
-        log_id: LogId,
-        after: int | None,
-        until: int,
-        limit_ops: int = ...,
-        limit_bytes: int = ...,
-    ) -> Deferred[LogPage]:
-        """
-        Raw operations of one log.
-        """
-
-    def page(self, topic: Topic, after: int, limit_ops: int = ..., limit_bytes: int = ...) -> Deferred[StoredPage]:
-        """
-        Operations of a topic in order of arrival.
-        """
-
-    def recent(self, topic: Topic, after: int) -> StoredPage | None:
-        """
-        The same, if it can be told at once.
-        """
-
-    def ingest(self, topic: Topic, raw_operations: Sequence[RawOperation], *, live: bool = False) -> Deferred[Ingested]:
-        """
-        Check and store received operations.
-        """
-
-    def listen(self, topic: Topic, callback: Callable[[Sequence[StoredOperation]], None]) -> Callable[[], None]:
-        """
-        Hear of what is stored.
-        """
 
 
 class SessionHost(Protocol):

@@ -23,8 +23,9 @@ from p2panda_tw.sync.budget import HeldBytes
 from p2panda_tw.sync.limits import MAX_SESSIONS, MAX_SESSIONS_PER_PEER, PROTOCOL_ID
 from p2panda_tw.sync.once import OncePerCause
 from p2panda_tw.sync.opening import IncomingConnection
-from p2panda_tw.sync.runner import SessionRunner, SyncStore
+from p2panda_tw.sync.runner import SessionRunner
 from p2panda_tw.sync.state import TopicState
+from p2panda_tw.sync.store import SyncStore
 from p2panda_tw.sync.topic_sync import Listener, TopicSync
 
 __all__ = ["LogSync", "SyncStore", "is_our_transport"]

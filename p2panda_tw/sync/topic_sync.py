@@ -27,9 +27,10 @@ from p2panda_tw.sync.messages import LogIds
 from p2panda_tw.sync.once import OncePerCause
 from p2panda_tw.sync.opening import OutgoingConnection
 from p2panda_tw.sync.pacing import Pacing
-from p2panda_tw.sync.runner import SessionRunner, SyncStore
+from p2panda_tw.sync.runner import SessionRunner
 from p2panda_tw.sync.session import Purpose, Session
 from p2panda_tw.sync.state import TopicState
+from p2panda_tw.sync.store import SyncStore
 
 __all__ = ["Listener", "Surroundings", "TopicSync"]
 
