@@ -16,6 +16,7 @@ from p2panda_tw.subscription import Message, Start
 
 if TYPE_CHECKING:
     from p2panda_tw.node import Node
+    from p2panda_tw.stream import Stream
 
 __all__ = ["Commands"]
 
@@ -126,11 +127,12 @@ class Commands:
         @return: Once the value is stored: id and C{seq_num} of its operation.
         """
         found = await self.find_topic(topic)
-        stream = self._node.stream(found, (await self._record(found)).form)
+        record = await self._record(found)
+        stream = self._node.stream(found, record.form)
         try:
             operation = await stream.publish(value)
         finally:
-            await stream.close()
+            await self._put_away(stream, record)
         return {"id": operation.id.hex(), "seq_num": operation.seq_num}
 
     async def tail(
@@ -154,9 +156,15 @@ class Commands:
             async for message in stream.subscribe(name and f"tail/{name}", start, until=until):
                 yield describe_message(message)
         finally:
-            await stream.close()
-            if record.is_left:
-                await self._node.leave_topic(found)  # who reads an old topic has not come back to it
+            await self._put_away(stream, record)
+
+    async def _put_away(self, stream: Stream, record: TopicRecord) -> None:
+        """
+        Close a stream. Who has read an old topic, or left a note there, has not come back to it.
+        """
+        await stream.close()
+        if record.is_left:
+            await self._node.leave_topic(record.topic)
 
     async def find_topic(self, text: str) -> Topic:
         """

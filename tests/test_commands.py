@@ -59,6 +59,16 @@ class CommandsTests(NodeTestCase):
         (record,) = self.run_(self.commands.topics())
         self.assertTrue(record["left"])
 
+    def test_publishing_to_a_left_topic(self) -> None:
+        """
+        Nor has who publishes something into it.
+        """
+        self.run_(self.commands.leave_topic("ours"))
+        self.run_(self.commands.publish("ours", "a note"))
+        self.assertEqual(self.everything(), ["a note"])
+        (record,) = self.run_(self.commands.topics())
+        self.assertTrue(record["left"])
+
     def test_new_topic(self) -> None:
         """
         A new topic has a name, a form and a ticket that leads into it; names are used once.
