@@ -194,6 +194,8 @@ class Subscription:
                     if self._in_this_turn >= MESSAGES_PER_TURN:
                         self._in_this_turn = 0
                         await deferLater(self._access.reactor, 0)
+                        if self._cancelled:
+                            raise StopAsyncIteration
                     if message is not None:
                         return message
                     del stored  # it may be large, and what follows may take long

@@ -44,3 +44,22 @@ class TurnTests(NodeTestCase):
         reading = Deferred[Message].fromCoroutine(anext(stream.subscribe(None)))
         self.assertNoResult(reading)
         self.assertEqual(self.wait(reading).value, text)
+
+    def test_cancelled_in_between(self) -> None:
+        """
+        Who cancels while the reactor has its turn gets nothing more.
+        """
+        alice = self.started("alice")
+        stream = alice.stream(TOPIC)
+        for letter in "ab":
+            self.wait(stream.publish(letter * BYTES_PER_MESSAGE * MESSAGES_PER_TURN))
+        subscription = stream.subscribe("reader")
+        self.run_(anext(subscription))
+
+        async def rest() -> list[Message]:
+            return [message async for message in subscription]
+
+        reading = Deferred.fromCoroutine(rest())
+        self.assertNoResult(reading)
+        subscription.cancel()
+        self.assertEqual(self.wait(reading), [])
