@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
 from p2panda_tw.codec import Codec
@@ -60,7 +60,7 @@ class Stream:
             L{p2panda_tw.errors.StoreFull} when the disk is full (nothing is stored then), and with
             L{p2panda_tw.errors.LogNotConfirmed} after a lost or restored store.
         """
-        return self._publish(self._codec.encode(value), prune=False)
+        return self._publish(value, prune=False)
 
     def prune(self, value: Any = None) -> Deferred[Operation]:
         """
@@ -68,14 +68,18 @@ class Stream:
 
         @param value: Published in its place, a snapshot for example; C{None} leaves nothing.
 
-        @return: As L{publish}.
+        @return: As L{publish}. Topics in the chat form cannot be pruned.
         """
-        if self.form is Form.CHAT:
-            raise LocalProtocolError("Topics in the chat form cannot be pruned.")
-        return self._publish(None if value is None else self._codec.encode(value), prune=True)
+        return self._publish(value, prune=True)
 
-    def _publish(self, body: bytes | None, *, prune: bool) -> Deferred[Operation]:
-        self._must_be_open()
+    def _publish(self, value: Any, *, prune: bool) -> Deferred[Operation]:
+        try:
+            self._must_be_open()
+            if prune and self.form is Form.CHAT:
+                raise LocalProtocolError("Topics in the chat form cannot be pruned.")
+            body = None if prune and value is None else self._codec.encode(value)
+        except LocalProtocolError as error:
+            return fail(error)
         return self._access.publish(body, prune=prune).addCallback(_operation_of)
 
     def subscribe(

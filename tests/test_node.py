@@ -214,7 +214,7 @@ class SharingTests(NodeTestCase):
         self.wait(of_alice.prune("snapshot"))
         self.until(lambda: self.wait(bob.newest_arrival(topic)) == 6)
         self.assertEqual(self.run_(take(of_bob.subscribe(None), 1)), ["snapshot"])
-        self.assertRaises(LocalProtocolError, alice.stream(TOPIC, Form.CHAT).prune)
+        self.failed(alice.stream(TOPIC, Form.CHAT).prune(), LocalProtocolError)
 
     def test_events(self) -> None:
         """
@@ -271,7 +271,7 @@ class SharingTests(NodeTestCase):
         self.assertNotEqual(bob.peer_states(topic), ())
         self.wait(second.close())
         self.until(lambda: not bob.endpoint.connections())
-        self.assertRaises(LocalProtocolError, second.publish, 1)
+        self.failed(second.publish(1), LocalProtocolError)
         self.assertRaises(LocalProtocolError, second.subscribe)
 
     def test_flushed(self) -> None:
@@ -574,6 +574,19 @@ class LifeTests(NodeTestCase):
         self.failed(bob.join(alice.ticket()), LocalProtocolError)
         self.failed(bob.join(alice.ticket(topic)[:-3]), DecodeError)
         self.assertEqual(self.wait(bob.topics()), [])
+
+    def test_unpublishable(self) -> None:
+        """
+        What cannot be published fails the Deferred, so that an errback hears of it: a value that cannot be encoded, a
+        prune in the chat form, anything on a closed stream.
+        """
+        alice = self.started("alice")
+        stream, chat = alice.stream(TOPIC), alice.stream(Topic(bytes(32)), Form.CHAT)
+        self.failed(stream.publish(object()), LocalProtocolError)
+        self.failed(stream.prune(object()), LocalProtocolError)
+        self.failed(chat.prune(), LocalProtocolError)
+        self.wait(stream.close())
+        self.failed(stream.publish("x"), LocalProtocolError)
 
     def test_leave(self) -> None:
         """
