@@ -39,8 +39,9 @@ from p2panda_tw.transport.mux_stream import (
     StreamReset,
     Violated,
 )
+from p2panda_tw.transport.node_address import NodeAddress
 from p2panda_tw.transport.pulse import SILENT, Pulse
-from p2panda_tw.transport.streams import NodeAddress, Stream, lost
+from p2panda_tw.transport.streams import Stream, lost
 
 __all__ = ["Connection"]
 

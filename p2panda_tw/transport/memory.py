@@ -24,9 +24,9 @@ from p2panda_tw.transport.complaints import Complaints
 from p2panda_tw.transport.connection import Connection
 from p2panda_tw.transport.dialling import dial
 from p2panda_tw.transport.limits import KEEP_ALIVE, ConnectionLimits, KeepAlive, ReceiveBudget
+from p2panda_tw.transport.node_address import NodeAddress
 from p2panda_tw.transport.pipe import CAPACITY, PipeEnd, join
 from p2panda_tw.transport.roster import Roster
-from p2panda_tw.transport.streams import NodeAddress
 
 __all__ = ["MEMORY_HOST", "MemoryNetwork", "MemoryTransport"]
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -25,10 +24,8 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from typing_extensions import override
 from zope.interface import implementer
 
-from p2panda_tw.core.identity import NodeId
 from p2panda_tw.errors import LocalProtocolError, RemoteProtocolError
 from p2panda_tw.interfaces import IConnection, IStream
 from p2panda_tw.transport.mux_stream import MuxStream
@@ -36,7 +33,7 @@ from p2panda_tw.transport.mux_stream import MuxStream
 if TYPE_CHECKING:
     from p2panda_tw.transport.connection import Connection
 
-__all__ = ["NodeAddress", "Stream"]
+__all__ = ["Stream", "lost"]
 
 HIGH_WATER: Final = 128 * 1024
 """
@@ -47,23 +44,6 @@ LOW_WATER: Final = 64 * 1024
 """
 It resumes when so few are left.
 """
-
-
-@implementer(IAddress)
-@dataclass(frozen=True, slots=True)
-class NodeAddress:
-    """
-    Who is at the other end of a stream, or at ours.
-
-    @ivar transport_name: Which transport carries the connection.
-    """
-
-    node_id: NodeId
-    transport_name: str
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.node_id} over {self.transport_name}"
 
 
 @implementer(IStream)
@@ -358,13 +338,13 @@ class Stream:
 
     def getPeer(self) -> IAddress:
         """
-        @return: A L{NodeAddress}.
+        @return: A L{NodeAddress<p2panda_tw.transport.node_address.NodeAddress>}.
         """
         return self._connection.peer
 
     def getHost(self) -> IAddress:
         """
-        @return: A L{NodeAddress}.
+        @return: A L{NodeAddress<p2panda_tw.transport.node_address.NodeAddress>}.
         """
         return self._connection.host
 

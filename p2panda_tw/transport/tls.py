@@ -31,8 +31,8 @@ from p2panda_tw.transport.dialling import Turns, dial
 from p2panda_tw.transport.limits import CONNECT_TIMEOUT, KEEP_ALIVE, ConnectionLimits, KeepAlive, ReceiveBudget
 from p2panda_tw.transport.listening import EVERYWHERE, Listening, parse_listen
 from p2panda_tw.transport.local_addresses import interface_hosts, to_addresses
+from p2panda_tw.transport.node_address import NodeAddress
 from p2panda_tw.transport.roster import Roster
-from p2panda_tw.transport.streams import NodeAddress
 from p2panda_tw.transport.tls_attempt import TlsAttempt
 from p2panda_tw.transport.tls_context import Acceptor, NoOverlap, TlsContexts, peer_of
 from p2panda_tw.transport.tls_session import Session, TlsFactory

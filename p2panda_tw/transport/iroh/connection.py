@@ -21,7 +21,7 @@ from p2panda_tw.transport.iroh.bridge import Bridge
 from p2panda_tw.transport.iroh.link import Halves, Link
 from p2panda_tw.transport.iroh.stream import IrohStream
 from p2panda_tw.transport.limits import ReceiveBudget
-from p2panda_tw.transport.streams import NodeAddress
+from p2panda_tw.transport.node_address import NodeAddress
 
 __all__ = ["IrohConnection"]
 

@@ -27,7 +27,7 @@ from p2panda_tw.transport.iroh.producing import Producing
 from p2panda_tw.transport.iroh.reading import ABORTED, NOT_WANTED, ReadingHalf
 from p2panda_tw.transport.iroh.writing import WritingHalf
 from p2panda_tw.transport.limits import ReceiveBudget
-from p2panda_tw.transport.streams import NodeAddress
+from p2panda_tw.transport.node_address import NodeAddress
 
 if TYPE_CHECKING:
     from p2panda_tw.transport.iroh.connection import IrohConnection
