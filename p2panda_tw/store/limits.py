@@ -72,7 +72,7 @@ How many logs have their tip in memory, about 600 bytes each. Others are read wh
 
 GAP_TOPIC_OPERATIONS: Final = 512
 GAP_TOPIC_BYTES: Final = 2 * 1024 * 1024
-GAP_TOTAL_BYTES: Final = 16 * 1024 * 1024
+GAP_TOTAL_BYTES: Final = 4 * 1024 * 1024
 """
 How much may wait for a predecessor. What finds no room is fetched again by a catch-up.
 """
@@ -88,7 +88,7 @@ RING_BYTES: Final = 4 * 1024 * 1024
 How much of the newest of a topic is kept in memory for those who follow it.
 """
 
-RING_TOTAL_BYTES: Final = 16 * 1024 * 1024
+RING_TOTAL_BYTES: Final = 8 * 1024 * 1024
 """
 What the rings of all topics take together, the objects around the operations included. Beyond it the fullest is halved.
 """

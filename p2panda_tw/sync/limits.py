@@ -101,13 +101,13 @@ LARGE_PAGE: Final = 2 * PAGE_BYTES
 A page of more bytes is a large operation, and waits for its turn (ours).
 """
 
-SEND_BYTES: Final = 8 * 1024 * 1024
+SEND_BYTES: Final = 4 * 1024 * 1024
 SEND_PEER_BYTES: Final = 1024 * 1024
 """
 How many bytes of small pages wait to be sent, in all and to one peer, before no more are loaded (ours).
 """
 
-SEND_LARGE_BYTES: Final = 16 * 1024 * 1024
+SEND_LARGE_BYTES: Final = 4 * 1024 * 1024
 """
 How many bytes of large pages wait to be sent, unless a single one has more (ours).
 """
