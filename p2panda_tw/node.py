@@ -45,7 +45,7 @@ from p2panda_tw.store.service import Store
 from p2panda_tw.stream import Stream
 from p2panda_tw.sync.service import LogSync
 from p2panda_tw.sync.state import PeerState
-from p2panda_tw.transports import bound_ports, make_transports, usual_addresses
+from p2panda_tw.transports import bound_ports, make_transports, missing_transports, usual_addresses
 from p2panda_tw.wire.postcard import Reader
 
 __all__ = ["DATABASE_FILE", "Node"]
@@ -184,11 +184,15 @@ class Node(MultiService):
     async def _start_network(self, signing_key: SigningKey) -> None:
         if self._transports is not None:
             transports = self._transports(signing_key)
+            missing: dict[str, str] = {}
         else:
             ports = [int(await self.store.setting(_PORT + name) or 0) for name in ("tls", "iroh")]
             transports = make_transports(self.reactor, self.config, signing_key, *ports)
+            missing = missing_transports(self.config)
         optional = () if self.config.iroh.enabled else ("iroh",)
-        self.endpoint = Endpoint(self.reactor, signing_key, self.config.network_id, transports, optional=optional)
+        self.endpoint = Endpoint(
+            self.reactor, signing_key, self.config.network_id, transports, optional=optional, missing=missing
+        )
         for peer in await self.store.peers():
             self.endpoint.add_addresses(peer.node_id, decode_addresses(Reader(peer.addresses)), peer.last_success)
         self.endpoint.on_change(self._remember_addresses)

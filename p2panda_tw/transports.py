@@ -6,7 +6,7 @@ The ways to reach other nodes that the settings ask for.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,7 +19,7 @@ from p2panda_tw.transport.listening import EVERYWHERE
 from p2panda_tw.transport.local_addresses import interface_hosts, to_addresses
 from p2panda_tw.transport.tls import TlsTransport
 
-__all__ = ["bound_ports", "free_udp_port", "make_transports", "usual_addresses"]
+__all__ = ["bound_ports", "free_udp_port", "make_transports", "missing_transports", "usual_addresses"]
 
 
 def make_transports(
@@ -44,8 +44,7 @@ def make_transports(
             budget=budget,
         )
         transports.append(tls)
-    enabled = config.iroh.enabled
-    if enabled or (enabled is None and find_spec("iroh") is not None):
+    if config.iroh.enabled is not False and "iroh" not in missing_transports(config):
         from p2panda_tw.transport.iroh import IrohTransport
 
         bind = [str(address) for address in config.iroh.listen]
@@ -54,6 +53,15 @@ def make_transports(
         relays = [(relay.address.url, relay.token) for relay in config.iroh.relays]
         transports.append(IrohTransport(reactor, signing_key, bind=bind, relays=relays, limits=limits, budget=budget))
     return transports
+
+
+def missing_transports(config: Config, find_package: Callable[[str], object | None] = find_spec) -> dict[str, str]:
+    """
+    @return: Which transports are left out because their package is not installed, and how to get it.
+    """
+    if config.iroh.enabled is None and find_package("iroh") is None:
+        return {"iroh": "The package iroh is not installed. Get it with: pip install 'p2panda-tw[iroh]'"}
+    return {}
 
 
 def free_udp_port(wanted: int) -> int:

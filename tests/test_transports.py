@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2panda_tw.config import Config, IrohConfig, ListenAddress, TlsConfig
 from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.endpoint.addresses import TlsAddress
-from p2panda_tw.transports import bound_ports, free_udp_port, make_transports, usual_addresses
+from p2panda_tw.transports import bound_ports, free_udp_port, make_transports, missing_transports, usual_addresses
 
 
 class MakeTransportsTests(SynchronousTestCase):
@@ -34,6 +34,17 @@ class MakeTransportsTests(SynchronousTestCase):
         Without iroh there is TLS.
         """
         self.assertEqual(self.names(tls=True, iroh=False), ["tls"])
+
+    def test_not_installed(self) -> None:
+        """
+        Who has not installed iroh can ask why it is not in use; who has, or does not want it, is not bothered.
+        """
+        wanted, unwanted = (
+            Config(data_directory=Path(self.mktemp()), iroh=IrohConfig(enabled=enabled)) for enabled in (None, False)
+        )
+        self.assertIn("pip install", missing_transports(wanted, lambda name: None)["iroh"])
+        self.assertEqual(missing_transports(wanted, lambda name: name), {})
+        self.assertEqual(missing_transports(unwanted, lambda name: None), {})
 
     def test_kept_port(self) -> None:
         """

@@ -49,17 +49,19 @@ class Endpoint(Service):
         transports: Sequence[INodeTransport],
         *,
         optional: Collection[str] = (),
+        missing: Mapping[str, str] | None = None,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         """
         @param transports: Ways to reach nodes. When two reach the same address, the first one is used.
         @param optional: Names of transports that are left out when they cannot listen, instead of failing the start.
+        @param missing: Why other transports are not among them, by their names; a sentence for a person.
         @param clock_us: The time in microseconds since 1970.
         """
         self.node_id: NodeId = signing_key.verifying_key
         self.network_id = network_id
         self._clock = reactor
-        self._transports = Transports(transports, optional)
+        self._transports = Transports(transports, optional, missing or {})
         self._clock_us = clock_us
         self._handlers: dict[bytes, Callable[[IConnection], None]] = {}
         self._known = KnownNodes()

@@ -5,7 +5,7 @@ The transports of an endpoint: which of them are in use, and why the others are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
@@ -30,15 +30,19 @@ class Transports:
 
     _log = Logger()
 
-    def __init__(self, transports: Sequence[INodeTransport], optional: Collection[str]) -> None:
+    def __init__(
+        self, transports: Sequence[INodeTransport], optional: Collection[str], missing: Mapping[str, str]
+    ) -> None:
         """
         @param optional: Names of those that are left out when they cannot listen, instead of failing the start.
+        @param missing: Why others are not among them, by their names.
         """
         self.is_open = False
         self.working: list[INodeTransport] = []
         self.problems: dict[str, str] = {}
         self._transports = tuple(transports)
         self._optional = frozenset(optional)
+        self._missing = dict(missing)
         self._waiting: list[Deferred[None]] = []
 
     def open(self, accept: Callable[[IConnection], None], offered: Callable[[], Sequence[bytes]]) -> Deferred[None]:
@@ -58,7 +62,9 @@ class Transports:
         return waiter
 
     async def _open(self, accept: Callable[[IConnection], None], offered: Callable[[], Sequence[bytes]]) -> None:
-        self.problems.clear()
+        self.problems = dict(self._missing)
+        for name, reason in self._missing.items():
+            self._log.info("Without {transport}: {reason}", transport=name, reason=reason)
         try:
             for transport in self._transports:
                 await self._listen(transport, accept, offered)

@@ -141,6 +141,17 @@ class LifeTests(EndpointCase):
         self.assertIn("iroh 192.0.2.1:3", str(error))
         self.assertIn("The package iroh is not installed.", str(error))
 
+    def test_missing(self) -> None:
+        """
+        A node that only a missing package could reach is not reachable, with that as the reason.
+        """
+        self.endpoint = self.make(self.tls, missing={"iroh": "The package iroh is not installed."})
+        self.open()
+        self.assertEqual(self.endpoint.problems, {"iroh": "The package iroh is not installed."})
+        self.endpoint.add_addresses(B_NODE, [IROH_1])
+        error = self.failureResultOf(self.endpoint.connect(B_NODE, ECHO), ConnectError).value
+        self.assertIn("The package iroh is not installed.", str(error))
+
     def test_nothing_left(self) -> None:
         """
         When no transport at all can listen, the start fails although all are optional.
