@@ -142,6 +142,7 @@ class Live:
         The session is over; drop what was read.
         """
         self._page = None
+        self.feed = LiveFeed()
 
     def go_on(self, now: float) -> list[Output]:
         """

@@ -74,6 +74,7 @@ class Receiving:
 
     @ivar phase: What is expected.
     @ivar done: Whether the peer has sent C{Done}.
+    @ivar begun: Whether the peer has sent its C{Have}.
     @ivar remote: The peer's heights, once known.
     @ivar total_operations: How many operations were announced.
     @ivar total_bytes: How many bytes were announced.
@@ -86,6 +87,7 @@ class Receiving:
     def __init__(self, log_ids: LogIds) -> None:
         self.phase = Phase.HAVE
         self.done = False
+        self.begun = False
         self.remote: RemoteHeights | None = None
         self.total_operations = 0
         self.total_bytes = 0
@@ -113,11 +115,10 @@ class Receiving:
 
     def let_go(self) -> None:
         """
-        The session is over; drop what is there.
+        The session is over; drop what is there. L{Pacing<p2panda_tw.sync.pacing.Pacing>} may go on with the heights.
         """
         self._incoming = Incoming()
-        if self.remote is not None:
-            self.remote.forget()
+        self.remote = None
 
     def put(self, payloads: Sequence[bytes | OversizedFrame]) -> None:
         """
@@ -175,6 +176,7 @@ class Receiving:
                 # Not even read: sixty thousand keys would take six seconds.
                 raise DecodeError(f"An unexpected Have {_MOMENTS[self.phase]}.")
             self.remote = RemoteHeights(payload, self._log_ids, local)
+            self.begun = True
             self.phase = Phase.ANNOUNCEMENT
             return Moment.HAVE
         message = decode_message(payload, self._log_ids)

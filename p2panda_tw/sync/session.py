@@ -135,7 +135,7 @@ class Session:
         """
         Whether the peer has sent its C{Have}.
         """
-        return self._receiving.remote is not None
+        return self._receiving.begun
 
     @property
     def catching_up(self) -> bool:

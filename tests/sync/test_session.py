@@ -24,6 +24,7 @@ from p2panda_tw.sync.messages import (
     encode_operations,
     encode_pre_sync,
 )
+from p2panda_tw.sync.pacing import Pacing
 from p2panda_tw.sync.receiving import Phase
 from p2panda_tw.sync.session import Purpose
 from p2panda_tw.wire.frames import OversizedFrame, encode_frame
@@ -68,6 +69,28 @@ def publish(bench: Bench, store: Logs, *operations: RawOperation) -> None:
     Operations are stored, and the session hears of it.
     """
     bench.feed(fx.OperationsStored(store.ingest(operations).operations))
+
+
+class AfterwardsTests(SynchronousTestCase):
+    """
+    A session that is over.
+    """
+
+    def test_heights_stay(self) -> None:
+        """
+        What a Rust receiver has confirmed still counts when the session in which it said so is over.
+        """
+        anna = Log("anna")
+        store = Logs()
+        store.ingest(anna.write_many(4))
+        pacing = Pacing()
+        bench = Bench(store, pacing=pacing)
+        bench.start()
+        bench.receive(encode_have({anna.author: {TOPIC.log_id(): 3}}, LogIds.HASHES))
+        bench.session.stop()
+        bench.session.let_go()
+        self.assertEqual([pacing.covers(anna.author, TOPIC.log_id(), seq_num) for seq_num in (3, 4)], [True, False])
+        self.assertTrue(bench.session.begun)
 
 
 class CatchUpTests(SynchronousTestCase):
