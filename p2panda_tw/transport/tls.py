@@ -35,7 +35,7 @@ from p2panda_tw.transport.node_address import NodeAddress
 from p2panda_tw.transport.roster import Roster
 from p2panda_tw.transport.tls_attempt import TlsAttempt
 from p2panda_tw.transport.tls_context import Acceptor, NoOverlap, TlsContexts, peer_of
-from p2panda_tw.transport.tls_session import Session, TlsFactory
+from p2panda_tw.transport.tls_session import Session, SlowHandshake, TlsFactory
 
 __all__ = ["TlsTransport"]
 
@@ -277,10 +277,12 @@ class TlsTransport:
         def failed(failure: Failure) -> None:
             if not counted:
                 self._limits.fail(host)
-            if failure.check(RemoteProtocolError):
-                self.complaints.complain(host, "handshake", failure.getErrorMessage())
+            if failure.check(SlowHandshake):
+                self.complaints.complain(host, "slow handshake", failure.getErrorMessage())
+            elif failure.check(RemoteProtocolError):
+                self.complaints.complain(host, "no node", failure.getErrorMessage())
             elif failure.check(SSL.Error) and not failure.check(NoOverlap):
-                self.complaints.complain(host, "handshake", "What arrived is no TLS handshake of a node.")
+                self.complaints.complain(host, "no handshake", "What arrived is no TLS handshake of a node.")
 
         def proven(connection: Connection) -> None:
             if self._accept is not None:

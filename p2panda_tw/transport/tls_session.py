@@ -28,7 +28,7 @@ from zope.interface import implementer
 from p2panda_tw.errors import ConnectError, RemoteProtocolError
 from p2panda_tw.transport.connection import Connection
 
-__all__ = ["Session", "TlsFactory"]
+__all__ = ["Session", "SlowHandshake", "TlsFactory"]
 
 MAX_HANDSHAKE: Final = 64 * 1024
 """
@@ -40,6 +40,12 @@ PORTION: Final = 8 * 1024
 """
 Bytes that OpenSSL is given at a time. It keeps a buffer of the largest portion for each connection.
 """
+
+
+class SlowHandshake(RemoteProtocolError):
+    """
+    The other side did not finish its handshake in time.
+    """
 
 
 class _TlsLayer(TLSMemoryBIOProtocol):
@@ -187,7 +193,7 @@ class Session(Protocol):
 
     def _too_late(self) -> None:
         self._deadline = None
-        self.give_up(RemoteProtocolError(f"The TLS handshake was not finished within {self._timeout:g} seconds."))
+        self.give_up(SlowHandshake(f"The TLS handshake was not finished within {self._timeout:g} seconds."))
 
     def _cancel_deadline(self) -> None:
         deadline, self._deadline = self._deadline, None

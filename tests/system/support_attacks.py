@@ -61,7 +61,7 @@ class Attack:
     One of them.
 
     @ivar run: Does it, given a ticket.
-    @ivar says: What the one warning contains; empty: there is none.
+    @ivar says: What the one warning contains; empty: there is none. Two, with C{|} between them, for two causes.
     @ivar within: Shortest and longest time until the end, in seconds.
     """
 
@@ -112,6 +112,15 @@ def _raw(ticket: str, attack: Callable[[socket.socket], None], times: int = 1) -
 @attack("no TLS handshake")
 def garbage_instead_of_tls(ticket: str) -> Outcome:
     return _raw(ticket, lambda connected: connected.sendall(os.urandom(5000)), times=3)
+
+
+@attack("no TLS handshake|not finished within 10 seconds", (9.0, 16.0))
+def garbage_and_then_nothing(ticket: str) -> Outcome:
+    """
+    Two causes, two warnings.
+    """
+    kinds = iter((os.urandom(5000), os.urandom(5000), b"", b""))
+    return _raw(ticket, lambda connected: connected.sendall(next(kinds)), times=3)
 
 
 @attack("no TLS handshake")

@@ -19,13 +19,8 @@ from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.core.operation import RawOperation, build_header
 from p2panda_tw.core.topic import Topic
-from p2panda_tw.sync.messages import (
-    CATCH_UP_OPERATION,
-    LIVE_OPERATION,
-    LogIds,
-    encode_have,
-    encode_pre_sync,
-)
+from p2panda_tw.sync.messages import LogIds, encode_have, encode_pre_sync
+from p2panda_tw.sync.operation_frames import CATCH_UP_OPERATION, LIVE_OPERATION
 from p2panda_tw.wire.frames import encode_frame
 from p2panda_tw.wire.postcard import bytes_
 from tests.port.client import LOG_SYNC, Ticket
@@ -47,7 +42,7 @@ __all__ = [
 
 NOTHING: Final = encode_have({}, LogIds.HASHES)
 ANNOUNCED: Final = encode_pre_sync(1_000_000, 1 << 30)
-_numbers = itertools.count(1)
+_numbers = itertools.count(100)  # none is the beginning of another one
 
 
 def frame_of(operation: RawOperation, *, live: bool = False) -> bytes:

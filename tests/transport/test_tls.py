@@ -162,8 +162,8 @@ class HandshakeTests(Hostile):
             peer.transport.write(b"GET / HTTP/1.1\r\n\r\n")
             self.let(0.1)
             self.assertIsNotNone(peer.lost)
-        self.assertEqual(self.causes(), [("127.0.0.1", "handshake")])
-        self.assertEqual(self.transport.complaints.counts, {"handshake": 3})
+        self.assertEqual(self.causes(), [("127.0.0.1", "no handshake")])
+        self.assertEqual(self.transport.complaints.counts, {"no handshake": 3})
 
     def test_silence(self) -> None:
         """
@@ -174,7 +174,7 @@ class HandshakeTests(Hostile):
         self.assertIsNone(peer.lost)
         self.let(0.3)
         self.assertIsNotNone(peer.lost)
-        self.assertEqual(self.causes(), [("127.0.0.1", "handshake")])
+        self.assertEqual(self.causes(), [("127.0.0.1", "slow handshake")])
 
     def test_trickle(self) -> None:
         """
@@ -189,7 +189,7 @@ class HandshakeTests(Hostile):
                 break
         self.assertIsNotNone(peer.lost)
         self.assertTrue(9.9 < self.reactor.seconds() < 11.5, self.reactor.seconds())
-        self.assertEqual(self.causes(), [("127.0.0.1", "handshake")])
+        self.assertEqual(self.causes(), [("127.0.0.1", "slow handshake")])
 
     def test_no_certificate(self) -> None:
         """
@@ -198,7 +198,7 @@ class HandshakeTests(Hostile):
         peer = connect_tls(self.reactor, "127.0.0.1", self.port, RawTls(None, [CHAT]))
         self.let(0.2)
         self.assertIsNotNone(peer.lost)
-        self.assertEqual((self.accepted, self.causes()), ([], [("127.0.0.1", "handshake")]))
+        self.assertEqual((self.accepted, self.causes()), ([], [("127.0.0.1", "no handshake")]))
 
     def test_other_kind_of_key(self) -> None:
         """
@@ -211,7 +211,7 @@ class HandshakeTests(Hostile):
         peer = connect_tls(self.reactor, "127.0.0.1", self.port, tls)
         self.let(0.2)
         self.assertIsNotNone(peer.lost)
-        self.assertEqual((self.accepted, self.causes()), ([], [("127.0.0.1", "handshake")]))
+        self.assertEqual((self.accepted, self.causes()), ([], [("127.0.0.1", "no node")]))
         self.assertIn("no Ed25519 key", self.warnings[0]["sentence"])
 
     def test_two_certificates(self) -> None:
