@@ -45,6 +45,7 @@ PURE: Final = (
     "sync.log_sync",
     "sync.messages",
     "sync.once",
+    "sync.operation_frames",
     "sync.pacing",
     "sync.progress",
     "sync.receiving",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from p2panda_tw.core.operation import Header, RawOperation, decode_header
 from p2panda_tw.errors import DecodeError
 from p2panda_tw.sync.limits import BATCH_BYTES, BATCH_OPERATIONS
-from p2panda_tw.sync.messages import LIVE_OPERATION, take_operations
+from p2panda_tw.sync.operation_frames import LIVE_OPERATION, take_operations
 from p2panda_tw.wire.frames import OversizedFrame
 from p2panda_tw.wire.postcard import Reader
 

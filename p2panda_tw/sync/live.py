@@ -17,7 +17,8 @@ from p2panda_tw.core.stored import StoredOperation, StoredPage
 from p2panda_tw.sync.effects import LoadStoredPage, Output, Send
 from p2panda_tw.sync.feed import LiveFeed, LiveTurn
 from p2panda_tw.sync.limits import LARGE_PAGE
-from p2panda_tw.sync.messages import CLOSE_FRAME, LIVE_OPERATION, encode_operations
+from p2panda_tw.sync.messages import CLOSE_FRAME
+from p2panda_tw.sync.operation_frames import LIVE_OPERATION, encode_operations
 from p2panda_tw.sync.pacing import Pacing
 
 __all__ = ["Live"]

@@ -24,7 +24,8 @@ from p2panda_tw.core.stored import LogPage
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.sync.effects import LoadLogPage, LoadRangeSize, Output, Send
 from p2panda_tw.sync.limits import PAGE_OPERATIONS
-from p2panda_tw.sync.messages import BY_BYTES, CATCH_UP_OPERATION, DONE_FRAME, encode_operations, encode_pre_sync
+from p2panda_tw.sync.messages import BY_BYTES, DONE_FRAME, encode_pre_sync
+from p2panda_tw.sync.operation_frames import CATCH_UP_OPERATION, encode_operations
 from p2panda_tw.sync.pacing import CHUNK_BYTES, IN_FLIGHT, Pacing
 
 __all__ = ["CatchUp", "CatchUpSender", "ChunkCatchUp", "Sent"]

@@ -18,13 +18,13 @@ C{LogSyncMessage} of p2panda-sync.
     log id          varint (u64), or 20 and 32 bytes; the application decides, it cannot be told from the bytes
 
 Bytes after a message inside its frame are ignored, as upstream does. Operations are what travels by the thousand: lists
-of them have a way of their own in both directions, without an object for each field.
+of them have a way of their own in both directions, L{p2panda_tw.sync.operation_frames}.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
@@ -35,16 +35,15 @@ from p2panda_tw.core.logs import LogHeights
 from p2panda_tw.core.operation import RawOperation
 from p2panda_tw.core.topic import Form, LogId, Topic
 from p2panda_tw.errors import DecodeError
-from p2panda_tw.sync.limits import MAX_HAVE, MAX_HAVE_ENTRIES, MAX_PAYLOAD, WRITE_BYTES
+from p2panda_tw.sync.limits import MAX_HAVE, MAX_HAVE_ENTRIES
+from p2panda_tw.sync.operation_frames import read_operation
 from p2panda_tw.wire.frames import encode_frame
 from p2panda_tw.wire.postcard import Reader, bytes_, varint
 
 __all__ = [
     "BY_BYTES",
-    "CATCH_UP_OPERATION",
     "CLOSE_FRAME",
     "DONE_FRAME",
-    "LIVE_OPERATION",
     "Close",
     "Done",
     "HandshakeDone",
@@ -60,22 +59,10 @@ __all__ = [
     "decode_message",
     "encode_handshake_message",
     "encode_have",
-    "encode_operations",
     "encode_pre_sync",
     "is_have",
-    "take_operations",
     "walk_heights",
 ]
-
-CATCH_UP_OPERATION: Final = b"\x00\x02"
-"""
-How the payload of an operation begins during catch-up.
-"""
-
-LIVE_OPERATION: Final = b"\x01"
-"""
-How the payload of an operation begins in live mode.
-"""
 
 DONE_FRAME: Final = encode_frame(b"\x00\x03")
 """
@@ -251,131 +238,6 @@ def encode_pre_sync(total_operations: int, total_bytes: int) -> bytes:
     return encode_frame(b"\x00\x01" + varint(min(total_operations, _U32_MAX)) + varint(min(total_bytes, _U32_MAX)))
 
 
-def encode_operations(kind: bytes, operations: Iterable[tuple[bytes, bytes | None]]) -> list[bytes]:
-    """
-    Encode many operations of one kind.
-
-    @param kind: L{CATCH_UP_OPERATION} or L{LIVE_OPERATION}.
-    @param operations: Header and body of each, as L{RawOperation}.
-
-    @return: Their frames in writes of about L{WRITE_BYTES}. A longer body is a write of its own, the same object, so
-        that it is not in memory twice.
-    """
-    writes: list[bytes] = []
-    parts: list[bytes] = []
-    size = 0
-    # Operations of one log mostly have the same lengths, so what stands around header and body is the same bytes.
-    around: dict[tuple[int, int], tuple[bytes, bytes, int]] = {}
-    for header, body in operations:
-        lengths = (len(header), -1 if body is None else len(body))
-        known = around.get(lengths)
-        if known is None:
-            known = around[lengths] = _around(kind, *lengths)
-        before, between, length = known
-        if body and len(body) > WRITE_BYTES:
-            writes += (b"".join((*parts, before, header, between)), body)
-            parts.clear()
-            size = 0
-            continue
-        if body:
-            parts += (before, header, between, body)
-        else:
-            parts += (before, header, between)
-        size += length
-        if size >= WRITE_BYTES:
-            writes.append(b"".join(parts))
-            parts.clear()
-            size = 0
-    if parts:
-        writes.append(b"".join(parts))
-    return writes
-
-
-def _around(kind: bytes, header_length: int, body_length: int) -> tuple[bytes, bytes, int]:
-    """
-    @param body_length: -1 if there is no body.
-
-    @return: What stands before the header, what stands between header and body, and the length of the whole frame.
-    """
-    start = kind + varint(header_length)
-    between = b"\x00" if body_length < 0 else b"\x01" + varint(body_length)
-    length = len(start) + header_length + len(between) + max(body_length, 0)
-    return length.to_bytes(4, "big") + start, between, 4 + length
-
-
-def take_operations(
-    payloads: Sequence[object], start: int, kind: bytes, *, limit: int, limit_bytes: int
-) -> tuple[list[RawOperation], int, int]:
-    """
-    Read operations of one kind as long as one follows the other.
-
-    @param payloads: Payloads of frames; whatever is not C{bytes} ends the run.
-    @param start: Where in C{payloads} to begin.
-    @param kind: L{CATCH_UP_OPERATION} or L{LIVE_OPERATION}.
-    @param limit: How many operations to take at most.
-    @param limit_bytes: At how many bytes to stop; the first operation is taken in any case.
-
-    @return: The operations, where the next payload is, and how many bytes of header and body were taken.
-
-    @raise DecodeError: A payload begins like an operation and is none.
-    """
-    operations: list[RawOperation] = []
-    size = 0
-    skip = len(kind)
-    position = start
-    for payload in payloads[start : start + limit]:
-        if type(payload) is not bytes or payload[:skip] != kind:
-            break
-        operation = _split_operation(payload, skip)
-        header, body = operation
-        size += len(header) if body is None else len(header) + len(body)
-        if size > limit_bytes and operations:
-            size -= len(header) if body is None else len(header) + len(body)
-            break
-        operations.append(operation)
-        position += 1
-    return operations, position, size
-
-
-def _split_operation(payload: bytes, at: int) -> RawOperation:
-    """
-    The same as L{_read_operation} for lengths below 16 KiB, several times faster. The rest goes there.
-    """
-    try:
-        length = payload[at]
-        start = at + 1
-        if length > 0x7F:
-            high = payload[start]
-            if high > 0x7F:
-                return _read_operation(Reader(payload, at))
-            length += (high << 7) - 0x80
-            start += 1
-        end = start + length
-        mark = payload[end]
-        if mark == 0:
-            return RawOperation(payload[start:end], None)
-        if mark == 1:
-            length = payload[end + 1]
-            body_start = end + 2
-            if length > 0x7F:
-                high = payload[body_start]
-                if high > 0x7F:
-                    return _read_operation(Reader(payload, at))
-                length += (high << 7) - 0x80
-                body_start += 1
-            body_end = body_start + length
-            if body_end <= len(payload):
-                return RawOperation(payload[start:end], payload[body_start:body_end])
-    except IndexError:
-        pass
-    return _read_operation(Reader(payload, at))
-
-
-def _read_operation(reader: Reader) -> RawOperation:
-    header = reader.bytes(MAX_PAYLOAD)
-    return RawOperation(header, reader.bytes(MAX_PAYLOAD) if reader.option() else None)
-
-
 def decode_message(payload: bytes, log_ids: LogIds) -> TopicLogSyncMessage:
     """
     Read any message of the session stream.
@@ -387,7 +249,7 @@ def decode_message(payload: bytes, log_ids: LogIds) -> TopicLogSyncMessage:
         case 0:
             return _decode_sync(reader, log_ids)
         case 1:
-            return LiveOperation(_read_operation(reader))
+            return LiveOperation(read_operation(reader))
         case 2:
             return Close()
         case variant:
@@ -401,7 +263,7 @@ def _decode_sync(reader: Reader, log_ids: LogIds) -> TopicLogSyncMessage:
         case 1:
             return PreSync(reader.varint(32), reader.varint(32))
         case 2:
-            return SyncOperation(_read_operation(reader))
+            return SyncOperation(read_operation(reader))
         case 3:
             return Done()
         case variant:

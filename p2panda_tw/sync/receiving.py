@@ -21,16 +21,8 @@ from p2panda_tw.core.logs import LogHeights
 from p2panda_tw.core.stored import Refusal
 from p2panda_tw.errors import DecodeError
 from p2panda_tw.sync.incoming import Batch, Incoming, read_oversized
-from p2panda_tw.sync.messages import (
-    CATCH_UP_OPERATION,
-    LIVE_OPERATION,
-    Close,
-    Done,
-    LogIds,
-    PreSync,
-    decode_message,
-    is_have,
-)
+from p2panda_tw.sync.messages import Close, Done, LogIds, PreSync, decode_message, is_have
+from p2panda_tw.sync.operation_frames import CATCH_UP_OPERATION, LIVE_OPERATION
 from p2panda_tw.sync.remote_heights import RemoteHeights
 from p2panda_tw.wire.frames import OversizedFrame
 

@@ -31,7 +31,6 @@ from p2panda_tw.sync.limits import MAX_FRAME, PROTOCOL_ID
 from p2panda_tw.sync.messages import (
     CLOSE_FRAME,
     DONE_FRAME,
-    LIVE_OPERATION,
     Close,
     Done,
     HandshakeDone,
@@ -44,8 +43,8 @@ from p2panda_tw.sync.messages import (
     decode_message,
     encode_handshake_message,
     encode_have,
-    encode_operations,
 )
+from p2panda_tw.sync.operation_frames import LIVE_OPERATION, encode_operations
 from p2panda_tw.testing import MemoryNetwork
 from p2panda_tw.wire.frames import FrameDecoder
 from tests.sync.logs import TOPIC, key

@@ -16,8 +16,8 @@ from p2panda_tw.sync.budget import HeldBytes, StoreGate
 from p2panda_tw.sync.gaps import MAX_ASKED, MAX_GAPS, OpenGaps
 from p2panda_tw.sync.incoming import Incoming, read_oversized
 from p2panda_tw.sync.limits import BACKOFF_CAP, BACKOFF_START, BATCH_BYTES, PROGRESS_BYTES, PROGRESS_INTERVAL
-from p2panda_tw.sync.messages import CATCH_UP_OPERATION, LIVE_OPERATION, encode_operations
 from p2panda_tw.sync.once import MAX_CAUSES, MAX_PEERS, OncePerCause
+from p2panda_tw.sync.operation_frames import CATCH_UP_OPERATION, LIVE_OPERATION, encode_operations
 from p2panda_tw.sync.progress import ProgressWatch
 from p2panda_tw.wire.frames import FrameDecoder, OversizedFrame
 from tests.sync.logs import Log, Logs, key

@@ -17,8 +17,6 @@ from p2panda_tw.core.topic import Form, LogId
 from p2panda_tw.errors import DecodeError
 from p2panda_tw.sync.limits import MAX_HAVE, MAX_HAVE_ENTRIES, WRITE_BYTES
 from p2panda_tw.sync.messages import (
-    CATCH_UP_OPERATION,
-    LIVE_OPERATION,
     Have,
     LiveOperation,
     LogIds,
@@ -27,11 +25,10 @@ from p2panda_tw.sync.messages import (
     decode_handshake_message,
     decode_message,
     encode_have,
-    encode_operations,
     encode_pre_sync,
     is_have,
-    take_operations,
 )
+from p2panda_tw.sync.operation_frames import CATCH_UP_OPERATION, LIVE_OPERATION, encode_operations, take_operations
 from p2panda_tw.wire.frames import FrameDecoder
 from p2panda_tw.wire.postcard import varint
 from tests.properties import PROPERTIES

@@ -26,16 +26,8 @@ from p2panda_tw.sync.limits import (
     MAX_SESSIONS_PER_PEER,
     PROGRESS_INTERVAL,
 )
-from p2panda_tw.sync.messages import (
-    CATCH_UP_OPERATION,
-    CLOSE_FRAME,
-    DONE_FRAME,
-    LIVE_OPERATION,
-    HandshakeTopic,
-    encode_handshake_message,
-    encode_operations,
-    encode_pre_sync,
-)
+from p2panda_tw.sync.messages import CLOSE_FRAME, DONE_FRAME, HandshakeTopic, encode_handshake_message, encode_pre_sync
+from p2panda_tw.sync.operation_frames import CATCH_UP_OPERATION, LIVE_OPERATION, encode_operations
 from p2panda_tw.wire.frames import encode_frame
 from p2panda_tw.wire.postcard import varint
 from tests.sync.logs import TOPIC, Log, key

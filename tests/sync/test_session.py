@@ -14,16 +14,8 @@ from p2panda_tw.sync import effects as fx
 from p2panda_tw.sync.events import ForkSeen, LiveStarted, SyncFailed, SyncFinished, SyncProgress
 from p2panda_tw.sync.feed import LiveTurn
 from p2panda_tw.sync.limits import BATCH_OPERATIONS, CLOSE_GRACE, MAX_PAYLOAD
-from p2panda_tw.sync.messages import (
-    CATCH_UP_OPERATION,
-    CLOSE_FRAME,
-    DONE_FRAME,
-    LIVE_OPERATION,
-    LogIds,
-    encode_have,
-    encode_operations,
-    encode_pre_sync,
-)
+from p2panda_tw.sync.messages import CLOSE_FRAME, DONE_FRAME, LogIds, encode_have, encode_pre_sync
+from p2panda_tw.sync.operation_frames import CATCH_UP_OPERATION, LIVE_OPERATION, encode_operations
 from p2panda_tw.sync.pacing import Pacing
 from p2panda_tw.sync.receiving import Phase
 from p2panda_tw.sync.session import Purpose

@@ -21,10 +21,8 @@ from p2panda_tw.core.topic import LogId, Topic
 from p2panda_tw.errors import DecodeError, RemoteProtocolError
 from p2panda_tw.sync import effects as fx
 from p2panda_tw.sync.messages import (
-    CATCH_UP_OPERATION,
     CLOSE_FRAME,
     DONE_FRAME,
-    LIVE_OPERATION,
     Close,
     Done,
     HandshakeDone,
@@ -39,9 +37,9 @@ from p2panda_tw.sync.messages import (
     decode_message,
     encode_handshake_message,
     encode_have,
-    encode_operations,
     encode_pre_sync,
 )
+from p2panda_tw.sync.operation_frames import CATCH_UP_OPERATION, LIVE_OPERATION, encode_operations
 from p2panda_tw.sync.receiving import Phase
 from p2panda_tw.sync.session import Purpose
 from p2panda_tw.sync.topic_handshake import accept, initiate
