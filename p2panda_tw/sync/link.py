@@ -192,9 +192,11 @@ class Link:
         Whether a session that we opened is still going to end or become the live one.
         """
         live = None if self.pacing is None else self.pacing.live
+        held = {} if self.pacing is None else self.pacing.held
         return any(
             number in self._initiated
             and number != live
+            and number not in held
             and (runner.session.phase < Phase.LIVE or runner.session.closing or self.pacing is not None)
             for number, runner in self.runners.items()
         )
@@ -320,6 +322,10 @@ class Link:
         pacing = self.pacing
         if pacing is None:
             return
+        for number in pacing.take_released():
+            released = self.runners.get(number)
+            if released is not None and number in self._initiated:
+                released.feed(fx.CloseRequested())
         live = None if pacing.live is None else self.runners.get(pacing.live)
         if live is not None and live is not runner and live.session.waits_for_room and pacing.room(pacing.live or 0):
             live.feed(fx.TurnCame())

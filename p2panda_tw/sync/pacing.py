@@ -8,6 +8,10 @@ good. Flow control does not help there. So never more than L{IN_FLIGHT} operatio
 C{Have} has not confirmed: they go out in I{chunks}, one in a session, and a further session asks what has become of
 them.
 
+When a session ends, such a receiver throws away what it has not worked off of it as soon as something comes in by
+another session. So everything that is in flight was sent in one session, its I{carrier}, and that one stays open until
+all is confirmed.
+
 L{Pacing} is the state of one such peer and topic. All sessions with this peer share it, whoever opened them. It
 answers four questions: may this session send a chunk, what becomes of it afterwards, how many live operations may go
 out, and when is a further session due.
@@ -82,6 +86,7 @@ class Settlement(Enum):
     LIVE = "it is the live session"
     QUIET = "it stays open and sends nothing"
     CLOSE = "it is closed"
+    HOLD = "it stays open until what it sent is confirmed, then it is closed"
     HEAL = "it stays open until the receiver has worked off what it was stuck in"
 
 
@@ -91,12 +96,17 @@ class Pacing:
 
     @ivar in_flight: How many operations are unconfirmed.
     @ivar live: Which session sends live operations.
+    @ivar held: Sessions that stay open only until what they sent is confirmed.
     @ivar resume_at: Until then the receiver is left to itself after the latest session or burst of live operations.
     """
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.live: int | None = None
+        self.held: dict[int, None] = {}
+        self._released: list[int] = []
+        # The session in which everything was sent that is in flight.
+        self._carrier: int | None = None
         self._remote: RemoteHeights | None = None
         self._below: dict[LogKey, int] = {}  # what was confirmed of logs in flight, when the heights are not kept
         self._flight: dict[LogKey, deque[int]] = {}
@@ -166,6 +176,8 @@ class Pacing:
         self._blocked = False
         self._stalled = 0
         self._grown.clear()
+        self._released += self.held
+        self.held.clear()
 
     def _measure(self, confirmed: int, now: float) -> None:
         """
@@ -251,8 +263,10 @@ class Pacing:
         self._backlog = not complete
         self._last_in_line.clear()
         if operations:
+            self._carrier = session
             self._add(operations)
             self._chunk = (now, len(operations))
+            self._pause(now)
 
     def chunk_withheld(self, complete: bool) -> None:
         """
@@ -268,6 +282,9 @@ class Pacing:
             self._flight.setdefault((author, log_id), deque()).append(seq_num)
         self.in_flight += len(operations)
 
+    def _pause(self, now: float) -> None:
+        self.resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), MAX_PAUSE)
+
     # Sessions.
 
     def settle(self, session: int, *, initiated: bool, complete: bool) -> Settlement:
@@ -279,12 +296,29 @@ class Pacing:
         """
         if self._healing.mode is Mode.HEALING:
             return Settlement.HEAL if initiated else Settlement.QUIET
+        carries = self._carrier == session and self.in_flight > 0
         if complete or self._healing.mode is Mode.RESTING:
+            if carries and self.live is not None and self.live != session:
+                # Whatever that one sent is confirmed; from now on this one sends.
+                self._released.append(self.live)
+                self.live = None
             if self.live is None:
                 self.live = session
             if self.live == session:
                 return Settlement.LIVE
-        return Settlement.CLOSE if initiated else Settlement.QUIET
+        if not initiated:
+            return Settlement.QUIET
+        if carries:
+            self.held[session] = None
+            return Settlement.HOLD
+        return Settlement.CLOSE
+
+    def take_released(self) -> list[int]:
+        """
+        @return: Sessions that are of no use any more. Those that we opened are to be closed.
+        """
+        released, self._released = self._released, []
+        return released
 
     def silent_in(self, since: float, now: float) -> float:
         """
@@ -305,15 +339,19 @@ class Pacing:
         """
         A session is over, for whatever reason. What it had in flight stays so until a C{Have} tells.
         """
+        self.held.pop(session, None)
         if self._claimed_by == session:
             self._claimed_by = None
             self._backlog = True
+        if self._carrier == session:
+            self._carrier = None
+            self._backlog = self._backlog or self.in_flight > 0
         if self.live == session:
             self.live = None
         if self._remote is not None and self._remote.size > KEPT_HEIGHTS:
             self._below = {key: self._confirmed(key) for key in self._flight}
             self._remote = None
-        self.resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), MAX_PAUSE)
+        self._pause(now)
 
     def session_due(self) -> float | None:
         """
@@ -335,6 +373,7 @@ class Pacing:
         """
         if (
             self.live != session
+            or (self.in_flight and self._carrier != session)
             or self._blocked
             or self._claimed_by is not None
             or self._healing.mode is not Mode.NORMAL
@@ -347,10 +386,12 @@ class Pacing:
         Live operations were handed to the transport. At the limit none follow until nothing is in flight; a further
         session finds out.
         """
+        self._carrier = self.live
         self._add(operations)
         if self.in_flight >= IN_FLIGHT and not self._blocked:
             self._blocked = True
-            self.resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), MAX_PAUSE)
+            self._chunk = (now, self.in_flight)
+            self._pause(now)
 
     def covers(self, author: VerifyingKey, log_id: LogId, seq_num: int) -> bool:
         """

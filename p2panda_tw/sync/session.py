@@ -384,6 +384,8 @@ class Session:
         settlement = pacing.settle(self.number, initiated=self._initiated, complete=complete)
         if settlement is Settlement.CLOSE:
             self._purpose = Purpose.SHORT
+        elif settlement in (Settlement.LIVE, Settlement.HOLD):
+            self._purpose = Purpose.LIVE  # also where it was meant to be short: now it is needed
         elif settlement is Settlement.HEAL:
             self._healing_since = self._now
             self._outputs.append(fx.Schedule(ECHO_SILENCE, fx.Timer.ECHO))

@@ -2,8 +2,8 @@
 A model of a Rust node as a receiver, with its lossy rings (docs/sync.md, section 7), on the network in memory. What it models:
 
   - each session puts what it receives into a ring of its own (2048 places, the oldest is dropped);
-  - one merged stream takes from these rings into the ring of the topic (1024 places, the oldest is dropped), and passes
-    each operation on to every other session;
+  - one merged stream takes from these rings, in turn, into the ring of the topic (1024 places, the oldest is dropped), and
+    passes each operation on to every other session; finding one that has ended, it forgets it with all that is in its ring;
   - where a session's ring has overflowed, the merged stream stands still until another session begins; closing such a
     session makes it overflow again;
   - the application takes from the ring of the topic, slowly, and stores what continues a log (a Node) or anything (a
@@ -126,6 +126,7 @@ class ReceiverSession(Frames):
         self.ring: deque[RawOperation] = deque()
         self.lagged = False
         self.closed = False
+        self.forgotten = False
         self.live = False
         self.operations = 0
         self.live_operations = 0
@@ -277,21 +278,29 @@ class RustReceiver:
                 self.ring.popleft()
 
     def _merge(self, count: int) -> None:
-        for session in self.sessions:
-            if self.stalled:
+        while count > 0:
+            busy = [session for session in self.sessions if session.ring or session.lagged]
+            if self.stalled or not busy:
                 return
-            if session.lagged:
-                session.lagged = False
-                self.stalled = True
-                return
-            while session.ring and count:
+            for session in busy:
+                if session.lagged:
+                    session.lagged = False
+                    self.stalled = True
+                    return
                 count -= 1
-                operation = session.ring.popleft()
-                self.ring.append(operation)
-                for other in self.sessions:
-                    if other is not session and other.live and not other.closed:
-                        for data in encode_operations(LIVE_OPERATION, [operation]):
-                            other.transport.write(data)  # type: ignore[union-attr]  # is there
+                self._pass_on(session, session.ring.popleft())
+
+    def _pass_on(self, session: ReceiverSession, operation: RawOperation) -> None:
+        if session.forgotten:
+            self._received.discard(Hash.of(operation.header))
+            return
+        self.ring.append(operation)
+        for other in self.sessions:
+            if other.closed and other is not session:
+                other.forgotten = True
+            elif other is not session and other.live:
+                for data in encode_operations(LIVE_OPERATION, [operation]):
+                    other.transport.write(data)  # type: ignore[union-attr]  # is there
 
     def _store(self, operation: RawOperation) -> None:
         header = decode_header(operation.header, verify=False)
