@@ -135,7 +135,7 @@ class Node(MultiService):
         """
         super().startService()
         self._starting = Deferred.fromCoroutine(self._start())
-        self._starting.addCallbacks(lambda _: self._started.open(), self._not_started)
+        self._starting.addBoth(self._start_ended)
 
     def when_started(self) -> Deferred[Node]:
         """
@@ -143,6 +143,13 @@ class Node(MultiService):
             L{p2panda_tw.errors.StoreError}, whose message is one sentence for a person, when it cannot.
         """
         return self._started.wait().addCallback(lambda _: self)
+
+    def _start_ended(self, result: Failure | None) -> None:
+        self._starting = succeed(None)  # who hears of it now may stop the node at once, and must not wait for this here
+        if isinstance(result, Failure):
+            self._not_started(result)
+        else:
+            self._started.open()
 
     def _not_started(self, failure: Failure) -> None:
         if failure.check(CancelledError):

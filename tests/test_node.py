@@ -539,6 +539,32 @@ class LifeTests(NodeTestCase):
         self.assertIn("uses", failure.getErrorMessage())
         self.failed(stream.publish(1), StoreError)
 
+    def test_stopped_in_the_answer(self) -> None:
+        """
+        A program may stop the node at once when it hears how the start went, and gets the sentence all the same.
+        """
+
+        async def use(node: Node) -> None:
+            try:
+                await node.when_started()
+            finally:
+                await node.stopService()
+
+        self.started("alice")
+        late = LateTransport()
+        node = Node(self.reactor, Config(data_directory=self.home / "late"), transports=lambda key: [late])
+        second = Node(self.reactor, Config(data_directory=self.home / "alice"), transports=lambda key: [])
+        self.nodes += [node, second]
+        using, failing = (Deferred.fromCoroutine(use(each)) for each in (node, second))
+        second.startService()
+        self.failed(failing, StoreError)
+        self.assertEqual((second.running, list(second)), (0, []))
+        node.startService()
+        self.until(lambda: late.is_asked)
+        late.listening.callback(None)
+        self.wait(using)
+        self.assertTrue(late.is_stopped)
+
     def test_other_form(self) -> None:
         """
         A topic keeps the form in which it was used first.
