@@ -21,6 +21,7 @@ __all__ = [
     "LARGE_BODY",
     "MAX_BODY",
     "MAX_LOGS",
+    "MAX_PEERS",
     "OBJECT_BYTES",
     "PAGE_BYTES",
     "PAGE_HOLES",
@@ -45,6 +46,11 @@ Longest body of an operation, in bytes: a few of them must fit into memory at th
 MAX_LOGS: Final = 50_000
 """
 How many authors a topic takes. With a few more our C{Have} would have more than 4 MiB, and nobody would sync with us.
+"""
+
+MAX_PEERS: Final = 4096
+"""
+How many nodes are remembered with their addresses. Those that were never reached, or the longest time ago, go first.
 """
 
 LARGE_BODY: Final = 64 * 1024

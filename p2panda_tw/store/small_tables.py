@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from p2panda_tw.core.identity import NodeId, verifying_key
 from p2panda_tw.store.connection import Connection
+from p2panda_tw.store.limits import MAX_PEERS
 from p2panda_tw.store.records import PeerRecord
 
 __all__ = [
@@ -117,6 +118,15 @@ def remember_peer(connection: Connection, node_id: NodeId, addresses: bytes, las
         SET addresses = excluded.addresses, last_success = coalesce(excluded.last_success, last_success)
     """
     connection.sql.execute(statement, (node_id.raw, addresses, last_success))
+    surplus = connection.sql.execute("SELECT COUNT(*) FROM peers").fetchone()[0] - MAX_PEERS
+    if surplus > 0:
+        statement = """
+            DELETE FROM peers WHERE node_id IN (
+                SELECT node_id FROM peers WHERE node_id != ?
+                ORDER BY last_success IS NOT NULL, last_success LIMIT ?
+            )
+        """
+        connection.sql.execute(statement, (node_id.raw, surplus))
 
 
 def forget_peer(connection: Connection, node_id: NodeId) -> None:

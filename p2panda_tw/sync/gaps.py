@@ -13,11 +13,16 @@ from p2panda_tw.core.identity import NodeId, VerifyingKey
 from p2panda_tw.core.stored import Gap, StoredOperation
 from p2panda_tw.core.topic import LogId
 
-__all__ = ["MAX_ASKED", "MAX_GAPS", "OpenGaps"]
+__all__ = ["MAX_ASKABLE", "MAX_ASKED", "MAX_GAPS", "OpenGaps"]
 
 MAX_GAPS: Final = 1024
 """
 How many logs are kept in mind at once (ours). After that the one found first is forgotten: its peers may be gone.
+"""
+
+MAX_ASKABLE: Final = 16
+"""
+How many peers are kept in mind for each gap, those that sent something last (ours).
 """
 
 MAX_ASKED: Final = 8
@@ -58,6 +63,8 @@ class OpenGaps:
                 known.expected = gap.expected
                 known.asked = 0
             known.peers[node_id] = None
+            if len(known.peers) > MAX_ASKABLE:
+                del known.peers[next(iter(known.peers))]
 
     def stored(self, operations: Sequence[StoredOperation]) -> None:
         """

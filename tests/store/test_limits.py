@@ -11,8 +11,8 @@ from pathlib import Path
 from p2panda_tw.core.header import MAX_HEADER_SIZE
 from p2panda_tw.core.operation import RawOperation
 from p2panda_tw.core.topic import Form
-from p2panda_tw.store.limits import MAX_LOGS
-from tests.store.logs import TOPIC, Log, StoreTestCase, seq_nums
+from p2panda_tw.store.limits import MAX_LOGS, MAX_PEERS
+from tests.store.logs import TOPIC, Log, StoreTestCase, seq_nums, signing_key
 
 
 class LimitTests(StoreTestCase):
@@ -35,6 +35,29 @@ class LimitTests(StoreTestCase):
         self.assertEqual(seq_nums(result), [0, 1])
         self.assertEqual([(refusal.fatal, refusal.author) for refusal in result.refused], [(False, None)])
         self.assertIn("longer than 65536 bytes", result.refused[0].reason)
+
+    def test_peers(self) -> None:
+        """
+        So many nodes are remembered; those that were never reached go first, then those that were not for long.
+        """
+        path = str(Path(self.mktemp()).with_suffix(".sqlite3"))
+        store = self.open_store(path)
+        never, long_ago, lately, new, newer = (signing_key(number).verifying_key for number in range(10, 15))
+        for node_id, time in ((never, None), (long_ago, 10), (lately, 1000)):
+            self.successResultOf(store.remember_peer(node_id, b"", time))
+        self.successResultOf(store.close())
+        database = sqlite3.connect(path)
+        statement = "INSERT INTO peers (node_id, addresses, last_success) VALUES (?, x'', 100)"
+        # Strangers are real keys, too.
+        strangers = ((signing_key(number).verifying_key.raw,) for number in range(100, 100 + MAX_PEERS - 3))
+        database.executemany(statement, strangers)
+        database.commit()
+        database.close()
+        store = self.open_store(path)
+        for node_id, gone in ((new, never), (newer, long_ago)):
+            self.successResultOf(store.remember_peer(node_id, b"", 2000))
+            known = {peer.node_id for peer in self.successResultOf(store.peers())}
+            self.assertEqual((len(known), gone in known, lately in known), (MAX_PEERS, False, True))
 
     def test_authors(self) -> None:
         """

@@ -13,7 +13,7 @@ from p2panda_tw.core.stored import Gap, StoredOperation
 from p2panda_tw.errors import DecodeError
 from p2panda_tw.sync.backoff import Backoff
 from p2panda_tw.sync.budget import HeldBytes, StoreGate
-from p2panda_tw.sync.gaps import MAX_ASKED, MAX_GAPS, OpenGaps
+from p2panda_tw.sync.gaps import MAX_ASKABLE, MAX_ASKED, MAX_GAPS, OpenGaps
 from p2panda_tw.sync.incoming import Incoming, read_oversized
 from p2panda_tw.sync.limits import BACKOFF_CAP, BACKOFF_START, BATCH_BYTES, PROGRESS_BYTES, PROGRESS_INTERVAL
 from p2panda_tw.sync.once import MAX_CAUSES, MAX_PEERS, OncePerCause
@@ -270,6 +270,24 @@ class IncomingTests(SynchronousTestCase):
         for head in (b"", b"\x00", b"\x00\x02", b"\x00\x02\x7f", b"\x00\x02\x03abc"):
             with self.assertRaises(DecodeError):
                 read_oversized(OversizedFrame(1 << 25, head), CATCH_UP_OPERATION)
+
+
+class GapPeersTests(SynchronousTestCase):
+    """
+    Whom to ask for what is missing.
+    """
+
+    def test_many_peers(self) -> None:
+        """
+        However many nodes send something that is ahead, a few are kept in mind: the last ones.
+        """
+        log = Log("author")
+        gap = Gap(author=log.author, log_id=1, expected=0, found=1)
+        peers = [key(f"peer {number}").verifying_key for number in range(MAX_ASKABLE + 3)]
+        gaps = OpenGaps()
+        for peer in peers:
+            gaps.found(peer, [gap])
+        self.assertEqual([peer for peer in peers if gaps.missing_from(peer)], peers[3 : 3 + MAX_ASKED])
 
 
 class OpenGapsTests(SynchronousTestCase):
