@@ -6,14 +6,17 @@ How a command ends: its exit code, and the one sentence that a person reads when
 from __future__ import annotations
 
 import enum
+import os
+import select
 import sys
+import threading
 import traceback
 
 import click
 
 from p2panda_tw.errors import ConfigurationError, P2pandaError, StoreError
 
-__all__ = ["ExitCode", "Interrupted", "report"]
+__all__ = ["ExitCode", "Interrupted", "leave_with_reader", "report"]
 
 
 class ExitCode(enum.IntEnum):
@@ -29,7 +32,7 @@ class ExitCode(enum.IntEnum):
 
     USAGE = 2
     """
-    The command line or the configuration is wrong; nothing was done.
+    The command line, the configuration or the identity file is wrong; nothing was done.
     """
 
     STORE = 3
@@ -93,6 +96,22 @@ def report(error: BaseException, *, debug: bool) -> int:
         case _:
             hint = "" if debug else " This is a mistake in p2panda; --debug shows more of it."
             return _say(f"{type(error).__name__}: {error}.{hint}", ExitCode.FAILED)
+
+
+def leave_with_reader() -> None:
+    """
+    From now on end the process as soon as nobody reads its output any more. Otherwise one that waits for something to
+    write, behind C{| head -1} for example, would notice only when it writes again.
+    """
+    if hasattr(select, "poll"):
+        threading.Thread(target=_watch_output, name="standard output", daemon=True).start()
+
+
+def _watch_output() -> None:
+    output = select.poll()
+    output.register(1, 0)  # nothing but errors, which are always told
+    if any(what & select.POLLERR for _, what in output.poll()):
+        os._exit(ExitCode.FAILED)  # whatever is still to be written would go nowhere
 
 
 def _say(sentence: str, code: ExitCode) -> ExitCode:

@@ -12,6 +12,7 @@ import click
 
 from p2panda_tw.cli.clock import local_time
 from p2panda_tw.cli.harmless import harmless
+from p2panda_tw.cli.outcome import leave_with_reader
 from p2panda_tw.cli.settings import Settings, common_options, pass_settings
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def tail(
         following = answers.is_running if follow is None else follow and answers.is_running
         if follow and not answers.is_running:
             click.echo("No node runs on this data directory, so nothing comes in.", err=True)
+        if following:
+            leave_with_reader()
         async for message in answers.tail(topic=topic, name=name, beginning=from_beginning, follow=following):
             click.echo(json.dumps(message) if as_json else describe(message))
         if following:

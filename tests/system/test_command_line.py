@@ -219,6 +219,20 @@ class TwistdTests(CommandTestCase):
         self.assertFalse((self.directory("a") / "control.sock").exists())
         self.assertEqual(len((await self.ask("tail", "work", data="a")).output.splitlines()), 3)
 
+    async def test_nobody_reads(self) -> None:
+        """
+        A reader whose output nobody takes any more, `p2panda tail work | head -1`, ends without waiting for a message.
+        """
+        await self.ask("topic", "new", "work", data="a")
+        await self.ask("publish", "work", "hello", data="a")
+        daemon = self.start_twistd("a")
+        await daemon.expect("Ticket:")
+        reader = self.start("tail", "work", data="a")
+        await reader.expect("hello")
+        reader.transport.closeStdout()
+        self.assertEqual(await reader.end(), 1)
+        self.assertEqual(reader.errors, "")
+
     async def test_reader_outlives_daemon(self) -> None:
         """
         A reader whose daemon stops is told so, and fails.
