@@ -109,7 +109,8 @@ class IrohConfig:
     The section C{[iroh]}.
 
     @ivar enabled: Whether to use iroh; C{None}: where its package is installed.
-    @ivar listen: At most one IPv4 and one IPv6 address; by default all interfaces and any ports.
+    @ivar listen: At most one IPv4 and one IPv6 address; by default all interfaces, by IPv4 on a port that is kept as
+        above.
     @ivar relays: No relay is used but these.
     """
 

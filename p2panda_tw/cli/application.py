@@ -73,7 +73,8 @@ def p2panda() -> None:
     where none runs, they open its store themselves.
 
     \b
-    Exit codes: 0 done; 1 failed, stderr says why; 2 wrong usage or configuration;
+    Exit codes: 0 done; 1 failed, stderr says why;
+    2 wrong usage, configuration or identity file;
     3 the data directory cannot be used (another process has it, damaged, full);
     130 ended by Ctrl-C, 143 by SIGTERM.
     """

@@ -179,6 +179,7 @@ async def _open_topic(node: Node, wish: _Wish) -> tuple[Stream, str]:
     """
     from p2panda_tw.commands import Commands, read_form
     from p2panda_tw.core.topic import Form, Topic
+    from p2panda_tw.errors import LocalProtocolError
 
     records = {record.topic: record for record in await node.topics()}
     free_name = _free_name([record.name for record in records.values()])
@@ -189,7 +190,12 @@ async def _open_topic(node: Node, wish: _Wish) -> tuple[Stream, str]:
     else:
         topic: Topic | None = None
         if wish.name is not None:
-            topic = await Commands(node).find_topic(wish.name)
+            try:
+                topic = await Commands(node).find_topic(wish.name)
+            except LocalProtocolError as error:
+                raise LocalProtocolError(
+                    f"{wish.name!r} is no ticket, no file, and no topic of this node: see `p2panda topic list`."
+                ) from error
         elif not wish.new and (last := await node.setting(_LAST_TOPIC)) is not None:
             record = records.get(Topic.from_hex(last))
             topic = None if record is None or record.is_left else record.topic

@@ -53,7 +53,7 @@ def identity() -> None:
     """
 
 
-@identity.command(name="export")
+@identity.command(name="export", short_help="Print the identity, or write it to a file.")
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @common_options
 @pass_settings
@@ -72,7 +72,7 @@ def export_(settings: Settings, file: Path | None) -> None:
         stream.write(secret + "\n")
 
 
-@identity.command(name="import")
+@identity.command(name="import", short_help="Take over an identity that was exported.")
 @click.argument("file", default="-", type=click.File("r", encoding="utf-8", errors="replace"))
 @click.option("--force", is_flag=True, help="Replace another identity that is there; it is lost then.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -148,7 +148,7 @@ class ChatTests(CommandTestCase):
         process = await self.ask("chat", "p2panda1abc", data="a", code=2)
         self.assertIn("ticket", process.errors)
         process = await self.ask("chat", "no-such-topic", data="a", code=1)
-        self.assertIn("no-such-topic", process.errors)
+        self.assertIn("'no-such-topic' is no ticket, no file, and no topic of this node", process.errors)
 
     async def test_new(self) -> None:
         """
