@@ -266,6 +266,7 @@ class Pacing:
             self._carrier = session
             self._add(operations)
             self._chunk = (now, len(operations))
+            self._blocked = self.in_flight >= IN_FLIGHT
             self._pause(now)
 
     def chunk_withheld(self, complete: bool) -> None:
