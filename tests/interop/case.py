@@ -232,7 +232,7 @@ class InteropTestCase(TestCase):
         for node in nodes:
             if isinstance(node, RustNode):
                 stored = await node.dump(topic)
-                lines.append(f"{node}: {[event for event in node.events if 'lagged' in str(event)]}")
+                lines.append(f"{node}: {node.losses}")
             else:
                 stored = await self.stored_here(node, topic)
                 lines += [f"{node.node_id}:", *(f"    {state}" for state in node.peer_states(topic))]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from iroh import IrohError
 
@@ -115,6 +115,9 @@ class HostileTests(InteropTestCase):
         await self.until_live(node, topic, rust)
         bridge = await open_bridge(reactor)
         self.addCleanup(bridge.close)
+        self.complaints: list[dict[str, Any]] = []
+        bridge.loop.set_exception_handler(lambda loop, context: self.complaints.append(context))
+        self.addCleanup(bridge.loop.set_exception_handler, None)
         return topic, rust, node, bridge
 
     async def _raw(self, bridge: Bridge) -> RawNode:
@@ -290,6 +293,7 @@ class HostileTests(InteropTestCase):
         self.assertEqual(
             [one[0][:8] for position, one in stored.items() if position[0] in keys and one[0] not in made], []
         )
+        self.assertEqual(self.complaints, [])  # of the loop that iroh runs in
         self.figure(f"{count} broken sessions beside a {kind}", stored=len(stored))
 
     async def test_broken_sessions_that_are_dialled(self) -> None:
