@@ -8,28 +8,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, assert_never
+from typing import Any, Protocol, assert_never
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from p2panda_tw.core.logs import LogRange
-from p2panda_tw.core.operation import RawOperation
-from p2panda_tw.core.stored import Gap, LogPage, Refusal, StoredPage
+from p2panda_tw.core.stored import Gap, Refusal
 from p2panda_tw.core.topic import Topic
-from p2panda_tw.errors import DecodeError, P2pandaError
+from p2panda_tw.errors import DecodeError
 from p2panda_tw.interfaces import IConnection, IStream
 from p2panda_tw.sync import effects as fx
 from p2panda_tw.sync.budget import HeldBytes
 from p2panda_tw.sync.events import SyncEvent
 from p2panda_tw.sync.limits import (
-    LARGE_PAGE,
     MAX_FRAME,
     MAX_HAVE,
     MAX_PAYLOAD,
-    PAGE_BYTES,
     SEND_RATE,
     WRITE_PATIENCE,
 )
@@ -37,12 +31,10 @@ from p2panda_tw.sync.progress import ProgressWatch
 from p2panda_tw.sync.send_gate import Sender
 from p2panda_tw.sync.session import Session
 from p2panda_tw.sync.store import SyncStore
+from p2panda_tw.sync.store_access import StoreAccess
 from p2panda_tw.wire.frames import FrameDecoder
 
 __all__ = ["SessionHost", "SessionRunner"]
-
-T = TypeVar("T")
-P = TypeVar("P", LogPage, StoredPage)
 
 
 class SessionHost(Protocol):
@@ -79,18 +71,6 @@ class SessionHost(Protocol):
         """
 
 
-def _first_of(after: int | None, until: int) -> LogRange:
-    return LogRange(after, min(until, 0 if after is None else after + 1))
-
-
-def page_size(page: LogPage | StoredPage) -> int:
-    """
-    @return: Bytes of headers and bodies in it.
-    """
-    raw = page.operations if isinstance(page, LogPage) else [stored.operation.raw for stored in page.operations]
-    return sum([len(header) if body is None else len(header) + len(body) for header, body in raw])
-
-
 class SessionRunner:
     """
     One session with its surroundings. It is the owner of the session stream, as soon as there is one.
@@ -120,8 +100,6 @@ class SessionRunner:
         self.session = session
         self.connection = connection
         self.over = False
-        self._topic = topic
-        self._store = store
         self._clock = clock
         self._held = held
         self._host = host
@@ -138,10 +116,9 @@ class SessionRunner:
         self._frames = 0
         self._watch = ProgressWatch()
         self._timers: dict[fx.Timer, IDelayedCall] = {}
-        self._waiting: Callable[[], None] | None = None  # to hand a batch to the store
-        self._in_store = 0
         self._waits_for_store = False
         self._sender = Sender(session.node_id, self._give_up)
+        self._store = StoreAccess(store, topic, held, self._sender, self.feed)
         self._outstanding = 0  # bytes that were written and wait for the peer to read
 
     # What happens.
@@ -188,7 +165,7 @@ class SessionRunner:
                 self.feed(fx.ConnectionClosed("The node takes nothing of what is sent to it."))
 
     def _count(self) -> None:
-        held = self._decoder.buffered + self.session.held - self._in_store
+        held = self._decoder.buffered + self.session.held - self._store.in_store
         self._held.update(self._evict, 0 if self.over else held)
 
     def _give_up(self) -> None:
@@ -295,10 +272,9 @@ class SessionRunner:
         self._waits_for_store = False
         self._adjust_reading()
 
-    # What is asked for.
+    # What it asks for.
 
     def _carry_out(self, output: fx.Output) -> None:
-        store, topic = self._store, self._topic
         match output:
             case fx.Send(writes):
                 if self._stream is None:
@@ -308,25 +284,15 @@ class SessionRunner:
                         self._stream.write(data)
                     self._written(sum(map(len, writes)))
             case fx.Ingest(operations, live):
-                self._ingest(operations, live)
-            case fx.LoadLogPage(author=author, log_id=log_id, after=after, until=until, limit=limit):
-                self._load(
-                    lambda: store.log_page(
-                        topic, author, log_id, after, until, limit_ops=limit, limit_bytes=PAGE_BYTES
-                    ),
-                    fx.LogPageLoaded,
-                    lambda: store.range_size(topic, {author: {log_id: _first_of(after, until)}}),
-                )
+                self._store.ingest(operations, live)
+            case fx.LoadLogPage():
+                self._store.log_page(output)
             case fx.LoadStoredPage(after):
-                recent = store.recent(topic, after)
-                if recent is not None and page_size(recent) <= LARGE_PAGE:
-                    self._inputs.append(fx.StoredPageLoaded(recent))
-                else:
-                    self._load(lambda: store.page(topic, after, limit_bytes=PAGE_BYTES), fx.StoredPageLoaded)
+                self._store.stored_page(after)
             case fx.LoadHeights():
-                self._ask(store.heights(topic), fx.HeightsLoaded)
+                self._store.heights()
             case fx.LoadRangeSize(ranges):
-                self._ask(store.range_size(topic, ranges), lambda size: fx.RangeSizeLoaded(*size))
+                self._store.range_size(ranges)
             case fx.Notify(event):
                 self._host.session_notified(self, event)
             case fx.Refuse(refusal):
@@ -348,74 +314,6 @@ class SessionRunner:
         else:
             self._outstanding += size
             self._held.sending.written(self._sender, self._outstanding, self._clock.seconds())
-
-    def _load(
-        self,
-        ask: Callable[[], Deferred[P]],
-        fact: Callable[[P], fx.Input],
-        size_of_first: Callable[[], Deferred[tuple[int, int]]] | None = None,
-    ) -> None:
-        """
-        Load a page when there is room for it.
-
-        @param size_of_first: Asks how large its first operation is. That is done first while there is no room for a
-            large one.
-        """
-        gate = self._held.sending
-
-        def load() -> None:
-            if size_of_first is None or self._sender.reserved or not gate.large:
-                self._ask(ask(), loaded).addBoth(answered)
-            else:
-                self._ask(size_of_first(), sized).addBoth(answered)
-
-        def sized(found: tuple[int, int]) -> fx.Input | None:
-            if gate.fits(self._sender, found[1], load):
-                gate.enter(self._sender, read)
-            return None
-
-        def read() -> None:
-            self._ask(ask(), loaded).addBoth(answered)
-
-        def loaded(page: P) -> fx.Input | None:
-            return fact(page) if self.over or gate.fits(self._sender, page_size(page), load) else None
-
-        def answered(_: object) -> None:
-            gate.answered()
-
-        gate.enter(self._sender, load)
-
-    def _ingest(self, operations: Sequence[RawOperation], live: bool) -> None:
-        size = sum([len(header) if body is None else len(header) + len(body) for header, body in operations])
-
-        def begin() -> None:
-            self._waiting = None
-            self._in_store = size
-            answer = self._store.ingest(self._topic, operations, live=live)
-            answer.addBoth(leave)
-            self._ask(answer, fx.IngestFinished)
-
-        def leave(result: T) -> T:
-            self._in_store = 0
-            self._held.gate.leave(size)
-            return result
-
-        self._waiting = begin
-        self._held.gate.enter(size, begin)
-
-    def _ask(self, answer: Deferred[T], fact: Callable[[T], fx.Input | None]) -> Deferred[None]:
-        def answered(result: T) -> None:
-            event = fact(result)
-            if event is not None:
-                self.feed(event)
-
-        done = answer.addCallbacks(answered, self._store_failed)
-        return done.addErrback(lambda failure: self._log.failure("A session stumbled.", failure))
-
-    def _store_failed(self, failure: Failure) -> None:
-        if not failure.check(P2pandaError) and not self.over:
-            self._log.failure("The store failed.", failure)
-        self.feed(fx.StoreFailed(failure.getErrorMessage()))
 
     def _schedule(self, delay: float, timer: fx.Timer) -> None:
         earlier = self._timers.pop(timer, None)
@@ -444,10 +342,7 @@ class SessionRunner:
             call.cancel()
         self._timers.clear()
         self._decoder = FrameDecoder(1)  # lets go of what it holds
-        self._held.sending.leave(self._sender)
-        if self._waiting is not None:
-            self._held.gate.withdraw(self._waiting)
-            self._waiting = None
+        self._store.leave()
         act()
         self._unsent.clear()
         self.session.let_go()
