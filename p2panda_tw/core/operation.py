@@ -6,6 +6,7 @@ codec (L{p2panda_tw.core.header}) and their rules (L{p2panda_tw.core.validation}
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ __all__ = [
     "RawOperation",
     "build_header",
     "decode_header",
+    "total_size",
     "validate_backlink",
     "validate_header",
     "validate_operation",
@@ -45,6 +47,15 @@ class RawOperation(NamedTuple):
 
     header: bytes
     body: bytes | None
+
+
+def total_size(operations: Iterable[tuple[bytes, bytes | None]]) -> int:
+    """
+    @param operations: Header and body of each, as L{RawOperation}.
+
+    @return: Bytes of all headers and bodies.
+    """
+    return sum([len(header) if body is None else len(header) + len(body) for header, body in operations])
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from p2panda_tw.core.identity import NodeId, VerifyingKey
 from p2panda_tw.core.logs import LogRanges
-from p2panda_tw.core.operation import RawOperation
+from p2panda_tw.core.operation import RawOperation, total_size
 from p2panda_tw.core.stored import Heights, Ingested, LogPage, StoredOperation, StoredPage
 from p2panda_tw.core.topic import Form, LogId, Topic
 from p2panda_tw.errors import LocalProtocolError, StoreError
@@ -79,9 +79,11 @@ class Store(StoreService):
 
         @return: Fires after the commit.
         """
-        size = sum(len(header) + len(body or b"") for header, body in raw_operations)
         job = Job(
-            lambda writer: writer.ingest(topic, raw_operations), urgent=live, operations=len(raw_operations), size=size
+            lambda writer: writer.ingest(topic, raw_operations),
+            urgent=live,
+            operations=len(raw_operations),
+            size=total_size(raw_operations),
         )
         return self._put(job)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from p2panda_tw.core.operation import total_size
 from p2panda_tw.core.stored import StoredOperation, StoredPage
 from p2panda_tw.sync.effects import LoadStoredPage, Output, Send
 from p2panda_tw.sync.feed import LiveFeed, LiveTurn
@@ -185,7 +186,7 @@ class Live:
             return []
         raw = [(stored.operation.header.raw, stored.operation.body) for stored in picked]
         self.operations += len(raw)
-        self.size += sum([len(header) if body is None else len(header) + len(body) for header, body in raw])
+        self.size += total_size(raw)
         if self._pacing is not None:
             positions = [(stored.operation.author, stored.log_id, stored.operation.seq_num) for stored in picked]
             self._pacing.live_written(positions, now)

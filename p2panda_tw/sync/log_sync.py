@@ -19,7 +19,7 @@ from typing import Protocol
 
 from p2panda_tw.core.identity import VerifyingKey
 from p2panda_tw.core.logs import LogRange, LogRanges
-from p2panda_tw.core.operation import RawOperation, decode_header
+from p2panda_tw.core.operation import RawOperation, decode_header, total_size
 from p2panda_tw.core.stored import LogPage
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.sync.effects import LoadLogPage, LoadRangeSize, Output, Send
@@ -71,7 +71,7 @@ class Sent:
         if not operations:
             return []
         self.operations += len(operations)
-        self.size += sum([len(header) if body is None else len(header) + len(body) for header, body in operations])
+        self.size += total_size(operations)
         return [Send(encode_operations(CATCH_UP_OPERATION, operations))]
 
     def finish(self) -> list[Output]:

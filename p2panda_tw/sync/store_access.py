@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from p2panda_tw.core.logs import LogRange, LogRanges
-from p2panda_tw.core.operation import RawOperation
+from p2panda_tw.core.operation import RawOperation, total_size
 from p2panda_tw.core.stored import LogPage, StoredPage
 from p2panda_tw.core.topic import Topic
 from p2panda_tw.errors import P2pandaError
@@ -31,11 +31,9 @@ P = TypeVar("P", LogPage, StoredPage)
 
 
 def _page_size(page: LogPage | StoredPage) -> int:
-    """
-    @return: Bytes of headers and bodies in it.
-    """
-    raw = page.operations if isinstance(page, LogPage) else [stored.operation.raw for stored in page.operations]
-    return sum([len(header) if body is None else len(header) + len(body) for header, body in raw])
+    if isinstance(page, LogPage):
+        return total_size(page.operations)
+    return total_size([stored.operation.raw for stored in page.operations])
 
 
 class StoreAccess:
@@ -121,7 +119,7 @@ class StoreAccess:
 
         @param live: It goes before those of a catch-up.
         """
-        size = sum([len(header) if body is None else len(header) + len(body) for header, body in operations])
+        size = total_size(operations)
 
         def begin() -> None:
             self._waiting = None

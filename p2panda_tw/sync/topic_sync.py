@@ -293,6 +293,7 @@ class TopicSync:
         if isinstance(ours, Deferred):
             ours.addErrback(lambda _: False)
             ours.addCallback(lambda answer: self._recognised(link, runner, bool(answer)))
+            ours.addErrback(lambda failure: self._log.failure("A session stumbled at its beginning.", failure))
             return
         if ours:
             link.pacing = None
