@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final
 
+from p2panda_tw.config import topic_name
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.errors import LocalProtocolError
 from p2panda_tw.store.records import TopicRecord
@@ -94,6 +95,10 @@ class Commands:
         @param name: What to call it; only this node knows it.
         @param form: C{"node"} or C{"chat"}.
         """
+        try:
+            topic_name(name)
+        except ValueError as error:
+            raise LocalProtocolError(f"The name of a topic {error}") from error
         if name and any(record.name == name for record in await self._node.topics()):
             raise LocalProtocolError(f"There is a topic named {name!r} already.")
         topic = await self._node.new_topic(name, read_form(form))

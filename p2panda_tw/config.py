@@ -43,6 +43,7 @@ __all__ = [
     "RelayConfig",
     "TlsConfig",
     "TopicConfig",
+    "topic_name",
 ]
 
 CONFIG_FILE: Final = "p2panda.toml"
@@ -237,7 +238,10 @@ class Config:
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
-    return Path(path).expanduser().absolute()
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigurationError(f"{os.fspath(path)} names the home directory of nobody who is known here.") from error
 
 
 def _default_directory(environ: Mapping[str, str]) -> Path:
@@ -258,7 +262,10 @@ def _named_directory(table: TomlTable, file: Path) -> Path | None:
 def _path(value: object) -> Path:
     if not text(value):
         raise ValueError("must be the path of a directory.")
-    return Path(text(value)).expanduser()
+    try:
+        return Path(text(value)).expanduser()
+    except RuntimeError:
+        raise ValueError("names the home directory of nobody who is known here.") from None
 
 
 def _durability(value: object) -> Durability:
@@ -291,7 +298,12 @@ def _topic_id(value: object) -> Topic:
         raise ValueError('must be 64 hex digits in quotation marks; "p2panda topic new --json" makes one.') from None
 
 
-def _topic_name(value: object) -> str:
+def topic_name(value: object) -> str:
+    """
+    @return: The name.
+
+    @raise ValueError: It cannot be one.
+    """
     if len(text(value)) > _MAX_NAME_LENGTH or not text(value).isprintable():
         raise ValueError(f"must be one line of at most {_MAX_NAME_LENGTH} characters.")
     return text(value)
@@ -371,7 +383,7 @@ def _iroh(table: TomlTable) -> IrohConfig:
 def _topic(table: TomlTable) -> TopicConfig:
     return TopicConfig(
         id=table.need("id", _topic_id),
-        name=table.take("name", _topic_name, ""),
+        name=table.take("name", topic_name, ""),
         form=table.take("form", _form, Form.NODE),
     )
 

@@ -80,6 +80,8 @@ class CommandsTests(NodeTestCase):
         self.assertTrue(self.made["ticket"].startswith("p2panda1"))
         self.refused(self.commands.new_topic("ours"))
         self.refused(self.commands.new_topic("b", "diary"))
+        for name in ("two\nlines", "x" * 101):
+            self.assertIn("one line", self.refused(self.commands.new_topic(name)))
 
     def test_publish_and_tail(self) -> None:
         """
