@@ -114,6 +114,15 @@ class ChatTests(CommandTestCase):
         self.assertIn("Made a new identity in", process.errors)
         self.assertNotIn("Made a new identity in", (await self.ask("chat", data="a")).errors)
 
+    async def test_no_input(self) -> None:
+        """
+        A standard input that is closed from the beginning has ended, too; nothing else is read in its place.
+        """
+        command = f'exec "{sys.executable}" -m p2panda_tw.cli --data "{self.directory("a")}" chat <&-'
+        process = self.start_program(["/bin/sh", "-c", command])
+        self.assertEqual(await process.end(), 0, process.errors)
+        self.assertEqual(process.output, "")
+
     async def test_nobody_there(self) -> None:
         """
         When the other one cannot be reached, the chat still ends after a few seconds, and the message is kept.
