@@ -8,13 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from p2panda_tw.cli.settings import Settings, common_options, pass_settings
-from p2panda_tw.cli.ticket import looks_like_ticket, read_ticket
+from p2panda_tw.cli.ticket import find_file, looks_like_ticket, read_ticket
 
 if TYPE_CHECKING:
     from p2panda_tw.cli.conversation import Conversation
@@ -102,7 +101,7 @@ def _read_argument(argument: str | None) -> tuple[Ticket | None, str | None]:
     """
     if argument is None:
         return None, None
-    if argument != "-" and not looks_like_ticket(argument) and not Path(argument).expanduser().is_file():
+    if argument != "-" and not looks_like_ticket(argument) and find_file(argument) is None:
         return None, argument
     ticket = read_ticket(argument)
     if ticket.topic is None:

@@ -16,7 +16,7 @@ from p2panda_tw.cli.settings import Settings, common_options, pass_settings
 if TYPE_CHECKING:
     from p2panda_tw.endpoint.ticket import Ticket
 
-__all__ = ["looks_like_ticket", "read_ticket", "ticket"]
+__all__ = ["find_file", "looks_like_ticket", "read_ticket", "ticket"]
 
 _STANDARD_INPUT: Final = 0
 _MAX_FILE: Final = 64 * 1024
@@ -52,6 +52,17 @@ def looks_like_ticket(text: str) -> bool:
     return text.strip().lower().startswith("p2panda1")
 
 
+def find_file(text: str) -> Path | None:
+    """
+    @return: The file of that name, if there is one and it can be looked at.
+    """
+    path = Path(os.path.expanduser(text))
+    try:
+        return path if path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
 def read_ticket(text: str) -> Ticket:
     """
     @param text: A ticket; the path of a file that holds one; or C{-}, then it comes from standard input, which is read
@@ -65,7 +76,7 @@ def read_ticket(text: str) -> Ticket:
     try:
         if text == "-":
             return _read_standard_input()
-        if not looks_like_ticket(text) and (path := Path(text).expanduser()).is_file():
+        if not looks_like_ticket(text) and (path := find_file(text)) is not None:
             with path.open("rb") as file:
                 text = file.read(_MAX_FILE).decode("utf-8", "replace")
         return Ticket.decode(text)

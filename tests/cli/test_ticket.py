@@ -83,6 +83,14 @@ class ReadTicketTests(SynchronousTestCase):
         self.assertIn("damaged", error.message)
         self.assertNotIn(text[10:40], error.message)
 
+    def test_no_file_name(self) -> None:
+        """
+        What can be no ticket is no ticket, also where it could be the name of no file.
+        """
+        for text in ("x" * 5000, "a\0b", "~nobody-of-this-name"):
+            error = self.assertRaises(click.UsageError, read_ticket, text)
+            self.assertIn("This is no ticket", str(error))
+
     def test_nothing(self) -> None:
         """
         An empty standard input is no ticket.
