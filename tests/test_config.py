@@ -4,7 +4,16 @@ from pathlib import Path
 import platformdirs
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from p2panda_tw.config import Config, IrohConfig, ListenAddress, PeerConfig, RelayConfig, TlsConfig, TopicConfig
+from p2panda_tw.config import (
+    HOME_VARIABLE,
+    Config,
+    IrohConfig,
+    ListenAddress,
+    PeerConfig,
+    RelayConfig,
+    TlsConfig,
+    TopicConfig,
+)
 from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.endpoint.addresses import RelayAddress, TlsAddress
@@ -252,6 +261,7 @@ class WrongTests(ConfigCase):
         for text, key, right in [
             ("data_directory = 1", "data_directory", "text in quotation marks"),
             ('data_directory = ""', "data_directory", "path of a directory"),
+            ('data_directory = "~nobody-of-this-name/x"', "data_directory", "home directory of nobody"),
             ('durability = "slow"', "durability", 'must be "full" or "fast"'),
             ("network_id = 5", "network_id", "text in quotation marks"),
             ('network_id = ""', "network_id", "64 hex digits or a name"),
@@ -299,6 +309,18 @@ class WrongTests(ConfigCase):
         """
         self.assertNotIn("0707", self.message(f'[[topic]]\nid = "{"07" * 31}"'))
         self.assertNotIn(str(TICKET)[8:40], self.message(f'[[peer]]\nticket = "{str(TICKET)[:-5]}"'))
+
+    def test_unknown_home(self) -> None:
+        """
+        The home directory of somebody who is not known is told in a sentence, wherever it is named.
+        """
+        for arguments in (
+            {"path": "~nobody-of-this-name/p2panda.toml"},
+            {"data_directory": "~nobody-of-this-name"},
+            {"environ": {HOME_VARIABLE: "~nobody-of-this-name"}},
+        ):
+            error = self.assertRaises(ConfigurationError, Config.load, **arguments)
+            self.assertIn("~nobody-of-this-name", str(error))
 
     def test_not_toml(self) -> None:
         """
