@@ -239,10 +239,7 @@ class Config:
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
     try:
-        try:
         return Path(path).expanduser().absolute()
-    except RuntimeError as error:
-        raise ConfigurationError(f"{os.fspath(path)} names the home directory of nobody who is known here.") from error
     except RuntimeError as error:
         raise ConfigurationError(f"{os.fspath(path)} names the home directory of nobody who is known here.") from error
 
@@ -266,10 +263,7 @@ def _path(value: object) -> Path:
     if not text(value):
         raise ValueError("must be the path of a directory.")
     try:
-        try:
         return Path(text(value)).expanduser()
-    except RuntimeError:
-        raise ValueError("names the home directory of nobody who is known here.") from None
     except RuntimeError:
         raise ValueError("names the home directory of nobody who is known here.") from None
 
