@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
-from p2panda_tw.core.identity import VerifyingKey, verifying_key
+from p2panda_tw.core.identity import VerifyingKey
 from p2panda_tw.core.logs import LogHeights, LogRanges
 from p2panda_tw.core.stored import Heights
 from p2panda_tw.core.topic import LogId
@@ -68,7 +68,8 @@ def read_heights(connection: Connection, topic_key: int, log_id: LogId) -> Heigh
     with connection.moment():
         rows = _packed(connection, query, (topic_key, encode_log_id(log_id)))
         newest = newest_arrival(connection, topic_key)
-    heights: LogHeights = {verifying_key(bytes.fromhex(author)): {log_id: int(tip)} for author, tip in sorted(rows)}
+    key = VerifyingKey.trusted
+    heights: LogHeights = {key(bytes.fromhex(author)): {log_id: int(tip)} for author, tip in sorted(rows)}
     return Heights(heights, newest)
 
 

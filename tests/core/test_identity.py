@@ -80,6 +80,14 @@ class VerifyingKeyTests(SynchronousTestCase):
     The public half of an identity.
     """
 
+    def test_trusted(self) -> None:
+        """
+        A key that was checked before is the same without another check, but never of another length.
+        """
+        key = SigningKey(bytes(32)).verifying_key
+        self.assertEqual((VerifyingKey.trusted(key.raw), hash(VerifyingKey.trusted(key.raw))), (key, hash(key)))
+        self.assertRaises(ValueError, VerifyingKey.trusted, key.raw[:31])
+
     def test_no_point(self) -> None:
         """
         Bytes that are no point of the curve are no identity.
