@@ -551,7 +551,7 @@ def _in_each_state() -> None:
             ("frame_of_128_mib", None, "first message of more" if not before else "134217728 bytes"),
             ("wrong_message", wrong[state], "unexpected"),
         ):
-            data = (BIGGEST + b"\5", *repeat(bytes(1 << 20), 130)) if sent is None else (sent,)
+            data = (BIGGEST + b"\5", bytes((1 << 20) - 1), *repeat(bytes(1 << 20), 127)) if sent is None else (sent,)
 
             def run(ticket: str, before: bytes = before, data: tuple[bytes, ...] = data) -> Outcome:
                 return _session(ticket, before, *data, times=1 if len(data) > 1 else 2)

@@ -16,7 +16,7 @@ from typing import Any
 from p2panda_tw.sync.messages import DONE_FRAME
 from p2panda_tw.wire.frames import encode_frame
 from p2panda_tw.wire.postcard import bytes_, varint
-from tests.port.tls import DATA, SYN, Lost
+from tests.port.tls import DATA, HEAD, SYN, Lost
 from tests.system.support import NodeProcess, SystemTestCase, in_threads
 from tests.system.support_peer import ANNOUNCED, NOTHING, Author, BadConnection, Peer, frame_of
 
@@ -170,6 +170,21 @@ def garbage(peer: Peer, count: int) -> Iterator[int]:
         connection.close()
 
 
+def frames_of_one_byte(peer: Peer, count: int) -> Iterator[int]:
+    """
+    An operation cut into as many pieces as possible.
+    """
+    connection, stream = peer.session(NOTHING, ANNOUNCED, (16 * MIB).to_bytes(4, "big") + b"\0\2")
+    piece = (HEAD.pack(0, DATA, 0, stream.stream_id, 1) + b"x") * 4000
+    sent = 0
+    while sent < count:
+        connection.pump_until(lambda: stream.window >= 4000 or stream.reset)
+        connection.send_bytes(piece)
+        stream.window -= 4000
+        sent += len(piece)
+        yield len(piece)
+
+
 class FloodTests(SystemTestCase):
     """
     Many peers, connections and streams at once, each kind of flood beside the others.
@@ -277,6 +292,12 @@ class FloodTests(SystemTestCase):
 
     def test_small_operations(self) -> None:
         """
-        Small operations, many of them by made-up authors, and garbage.
+        Small operations, many of them by made-up authors, garbage, and frames of one byte.
         """
-        self.flood((large_bodies(100), 3, 6), (many_authors, 2, 5), (out_of_order, 2, 20), (garbage, 2, 20))
+        self.flood(
+            (large_bodies(100), 3, 6),
+            (many_authors, 2, 5),
+            (out_of_order, 2, 20),
+            (garbage, 2, 20),
+            (frames_of_one_byte, 2, 40),
+        )
