@@ -102,12 +102,12 @@ class Presence:
         @return: The state on one line.
         """
         names = sorted(self._name_of(node_id) for node_id in self.connected)
-        text = f"connected: {', '.join(names)}" if names else "nobody is connected"
+        parts = [f"connected: {', '.join(names)}"] if names else []
         for catch_up in self._catching_up.values():
             if catch_up.total:
                 name = self._name_of(catch_up.node_id)
-                text += f" · catching up with {name}: {min(catch_up.done, catch_up.total):,} of {catch_up.total:,}"
-        return text
+                parts.append(f"catching up with {name}: {min(catch_up.done, catch_up.total):,} of {catch_up.total:,}")
+        return " · ".join(parts) or "nobody is connected"
 
     def _ended(self, node_id: NodeId, session: int) -> Sequence[str]:
         self._catching_up.pop(session, None)

@@ -58,7 +58,7 @@ class PresenceTests(SynchronousTestCase):
         """
         self.assertEqual(self.presence.hear(started(20_000)), ["bob has 20,000 messages for us."])
         self.presence.hear(SyncProgress(node_id=BOB, session=0, metrics=metrics(1200)))
-        self.assertEqual(self.presence.describe(), "nobody is connected · catching up with bob: 1,200 of 20,000")
+        self.assertEqual(self.presence.describe(), "catching up with bob: 1,200 of 20,000")
         self.assertTrue(self.presence.is_catching_up)
         self.assertEqual(
             self.presence.hear(SyncFinished(node_id=BOB, session=0, metrics=metrics(20_000))),
