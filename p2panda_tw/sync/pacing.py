@@ -203,6 +203,7 @@ class Pacing:
         self._flight.clear()
         self.in_flight = 0
         self._chunk = None
+        self._cost = FIRST_COST  # what was measured was the wait for something that never came
         self._backlog = True
         self._landed()
         if not refused and self._healing.lost(now):
@@ -284,7 +285,8 @@ class Pacing:
         self.in_flight += len(operations)
 
     def _pause(self, now: float) -> None:
-        self.resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), MAX_PAUSE)
+        longest = STALLED_TIME / (STALLED_HAVES - 1) if self._stalled else MAX_PAUSE
+        self.resume_at = now + min(max(self.in_flight * self._cost, MIN_PAUSE), longest)
 
     # Sessions.
 

@@ -106,6 +106,22 @@ class PacingTests(SynchronousTestCase):
         assert due is not None
         self.assertTrue(30 + MIN_PAUSE <= due <= 30 + MAX_PAUSE)
 
+    def test_pause_after_a_crash(self) -> None:
+        """
+        A receiver that seemed slow because it had crashed is soon looked at again, and not taken for slow afterwards.
+        """
+        pacing = self.pacing
+        self.chunk(1, *positions(ANNA, 0, 499))
+        due = []
+        for now in (5.0, 10.0, 11.5, 13.0):
+            pacing.have_received(have({ANNA: 49}), now)
+            if pacing.in_flight:
+                pacing.session_ended(2, now)
+                due.append(pacing.session_due())
+        self.assertEqual(due, [9.5, 11.5, 13.0])
+        self.chunk(3, *positions(ANNA, 50, 549), now=13.0)
+        self.assertEqual(pacing.session_due(), 13.5)
+
     def test_carrier_stays_open(self) -> None:
         """
         A session that has sent something is not closed before that is confirmed: what the receiver has not worked off would
