@@ -27,7 +27,7 @@ from p2panda_tw.sync.events import SyncFinished, SyncStarted
 from p2panda_tw.sync.service import LogSync
 from p2panda_tw.sync.state import PeerState
 
-__all__ = ["CONFIRMATION_TIMEOUT", "MAX_MET", "OpenTopic", "confirmed_key"]
+__all__ = ["CONFIRMATION_TIMEOUT", "MAX_MET", "OpenTopic", "confirmed_key", "must_confirm"]
 
 CONFIRMATION_TIMEOUT: Final = 30.0
 """
@@ -278,6 +278,15 @@ class OpenTopic:
         self._log.error(
             "What was learned of {topic} could not be noted: {reason}", topic=self.topic, reason=failure.value
         )
+
+
+async def must_confirm(store: Store, topic: Topic) -> bool:
+    """
+    @return: Whether publishing to a topic waits for a finished session first.
+    """
+    if not store.must_confirm or await store.setting(confirmed_key(topic)) == str(store.loss):
+        return False
+    return bool(await store.topic_peers(topic))
 
 
 def confirmed_key(topic: Topic) -> str:

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from p2panda_tw.endpoint.addresses import describe
+from p2panda_tw.open_topic import must_confirm
 from p2panda_tw.store.records import TopicRecord, TopicStats
 from p2panda_tw.sync.state import PeerState
 
 if TYPE_CHECKING:
     from p2panda_tw.core.topic import Topic
     from p2panda_tw.node import Node
+    from p2panda_tw.store.service import Store
 
 __all__ = ["describe_node"]
 
@@ -24,6 +26,7 @@ async def describe_node(node: Node) -> dict[str, Any]:
     @return: Who the node is, where it may be reached, its topics and with whom they are synced, the size of its store.
     """
     stats = await node.store.stats()
+    records = await node.store.topics()
     sizes = cast("dict[Topic, TopicStats]", stats.pop("topics"))  # the store says so
     return {
         "node_id": node.node_id.hex(),
@@ -31,13 +34,22 @@ async def describe_node(node: Node) -> dict[str, Any]:
         "data_directory": str(node.config.data_directory),
         "addresses": [describe(address) for address in node.local_addresses()],
         "not_in_use": dict(node.problems()),
-        "must_confirm_own_logs": node.store.must_confirm,
+        "must_confirm_own_logs": await _waits(node.store, records),
         "topics": [
-            _describe_topic(record, sizes.get(record.topic), node.peer_states(record.topic))
-            for record in await node.store.topics()
+            _describe_topic(record, sizes.get(record.topic), node.peer_states(record.topic)) for record in records
         ],
         "store": stats,
     }
+
+
+async def _waits(store: Store, records: Sequence[TopicRecord]) -> bool:
+    """
+    @return: Whether publishing has to wait after a lost store; before there is a topic that holds for any to be joined.
+    """
+    for record in records:
+        if await must_confirm(store, record.topic):
+            return True
+    return store.must_confirm and not records
 
 
 def _describe_topic(record: TopicRecord, size: TopicStats | None, peers: Sequence[PeerState]) -> dict[str, Any]:

@@ -701,8 +701,12 @@ class LostStoreTests(NodeTestCase):
         self.lose_store("alice")
         again = self.started("alice")
         self.assertTrue(again.store.must_confirm)
+        self.assertTrue(self.wait(again.status())["must_confirm_own_logs"])
         stream = self.wait(again.join(bob.ticket(topic)))
         self.assertEqual(self.wait(stream.publish("a2")).seq_num, 2)
+        self.assertFalse(self.wait(again.status())["must_confirm_own_logs"])
+        self.wait(again.new_topic())
+        self.assertFalse(self.wait(again.status())["must_confirm_own_logs"])
 
     def test_lost_once_more(self) -> None:
         """
@@ -744,7 +748,9 @@ class LostStoreTests(NodeTestCase):
         self.reactor.advance(CONFIRMATION_TIMEOUT)
         self.until(lambda: bool(failures))
         failures[0].trap(LogNotConfirmed)
+        self.assertTrue(self.wait(again.status())["must_confirm_own_logs"])
         self.wait(again.confirm_own_logs())
+        self.assertFalse(self.wait(again.status())["must_confirm_own_logs"])
         self.assertEqual(self.wait(stream.publish("a0 again")).seq_num, 0)
 
     def test_imported_identity(self) -> None:
