@@ -220,10 +220,12 @@ class Config:
             peers=tuple(_peer(entry, network_id) for entry in table.tables("peer")),
         )
         table.finish()
-        ids = [topic.id for topic in config.topics]
-        for number, topic_id in enumerate(ids):
-            if topic_id in ids[:number]:
+        for number, topic in enumerate(config.topics):
+            earlier = config.topics[:number]
+            if topic.id in [other.id for other in earlier]:
                 raise table.error(f"[[topic]] number {number + 1} has the same id as an earlier one.")
+            if topic.name and topic.name in [other.name for other in earlier]:
+                raise table.error(f"[[topic]] number {number + 1} has the same name as an earlier one.")
         return config
 
     def describe_network(self) -> str:

@@ -292,6 +292,11 @@ class WrongTests(ConfigCase):
             (topic + 'name = "a\\nb"', "topic[1].name", "one line"),
             (topic + 'form = "chats"', "topic[1].form", '"node" or "chat"'),
             (topic + topic, "[[topic]] number 2", "same id"),
+            (
+                topic + f'name = "a"\n[[topic]]\nid = "{"01" * 32}"\n[[topic]]\nid = "{"02" * 32}"\nname = "a"',
+                "[[topic]] number 3",
+                "same name",
+            ),
             ("[[peer]]", "peer[1].ticket", "is missing"),
             ('[[peer]]\nticket = "x"', "peer[1].ticket", "a ticket starts with p2panda1"),
             (f'[[peer]]\nticket = "{str(TICKET)[:-5]}"', "peer[1].ticket", "incomplete"),
