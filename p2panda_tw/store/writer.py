@@ -3,8 +3,8 @@
 What the writing thread does: several jobs in one transaction, and then one message to the reactor's thread with what
 became of all of them. Nothing is told before the commit.
 
-When a transaction fails, all of its jobs fail and everything in memory is taken from the database again. If the reason
-may lie in one of them, each is tried once more by itself.
+When a transaction fails, all of its jobs fail, and before anything else is done everything in memory is taken from the
+database again. If the reason may lie in one of them, each is tried once more by itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from p2panda_tw.core.stored import Ingested, StoredOperation
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.errors import LocalProtocolError, StoreError, StoreFull
 from p2panda_tw.store import small_tables
-from p2panda_tw.store.connection import Connection
+from p2panda_tw.store.connection import Connection, translated
 from p2panda_tw.store.gaps import Gaps
 from p2panda_tw.store.heads import SEQ_BITS, Heads
 from p2panda_tw.store.ingest import Ingest
@@ -106,6 +106,7 @@ class Writer:
         self._gaps = Gaps()
         self._ingest = Ingest(self._heads, self._gaps, self._rows, signing_key)
         self._changes: list[TopicChange] = []
+        self._is_stale = False
         self.topics = Topics(connection)
 
     @property
@@ -150,6 +151,8 @@ class Writer:
         """
         @param jobs: Those to begin with. Those that join are added.
         """
+        if self._is_stale:
+            self._start_over()
         results: list[tuple[Deferred[object], object]] = []
         began = self._seconds()
         operations = size = 0
@@ -176,7 +179,7 @@ class Writer:
                 self._rows.write()
                 self._heads.write()
         except BaseException:
-            self._start_over()
+            self._is_stale = True
             raise
         self._heads.trim()
         changes, self._changes = self._changes, []
@@ -194,13 +197,17 @@ class Writer:
     def _start_over(self) -> None:
         """
         What is in memory may say more than the database. Operations that waited for others are fetched again.
+
+        @raise StoreError: The database cannot be read now, so nothing can be written either.
         """
-        self._rows.forget()
-        self._heads.forget()
-        self._gaps.clear()
-        self._ingest.take_touched()
-        self._changes.clear()
-        self.topics.load()
+        with translated(self.connection.path):
+            self._rows.forget()
+            self._heads.forget()
+            self._gaps.clear()
+            self._ingest.take_touched()
+            self._changes.clear()
+            self.topics.load()
+        self._is_stale = False
 
     def ingest(self, topic: Topic, raw_operations: Sequence[RawOperation]) -> Ingested:
         """

@@ -4,6 +4,7 @@ Transactions: what is done together, and what happens when one fails.
 
 from __future__ import annotations
 
+import sqlite3
 from itertools import pairwise
 
 from twisted.internet.task import Clock
@@ -70,6 +71,13 @@ class WriterTestCase(SynchronousTestCase):
         Something of our own.
         """
         return Job(lambda writer: writer.publish(TOPIC, body, NOW_US, prune=False), own=True)
+
+
+def _nobody_reads_topics(action: int, first: str | None, *_: object) -> int:
+    """
+    Tell SQLite that a table cannot be read.
+    """
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_READ and first == "topics" else sqlite3.SQLITE_OK
 
 
 def _short(result: object) -> object:
@@ -215,6 +223,24 @@ class FailureTests(WriterTestCase):
         again = Job(lambda writer: writer.ingest(TOPIC, self.log.operations))
         delivery = self.run_jobs(again, self.publish_job())
         self.assertEqual(self.results(delivery), [StoreError, 4])
+
+    def test_unreadable_for_a_while(self) -> None:
+        """
+        When not even reading works after a failure, nothing is stored until it does; what had failed is never reported.
+        """
+
+        def fail(writer: Writer) -> None:
+            self.connection.sql.set_authorizer(_nobody_reads_topics)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        delivery = self.run_jobs(self.publish_job(b"lost"), Job(fail))
+        self.assertEqual((self.results(delivery), delivery.news), ([StoreError, StoreError], []))
+        delivery = self.run_jobs(self.publish_job(b"lost, too"))
+        self.assertEqual((self.results(delivery), delivery.news), ([StoreError], []))
+        self.connection.sql.set_authorizer(None)
+        delivery = self.run_jobs(self.publish_job(b"kept"))
+        self.assertEqual(self.results(delivery), [1])
+        self.assertEqual([stored.operation.body for news in delivery.news for stored in news.operations], [b"kept"])
 
     def test_waiting_operations(self) -> None:
         """
