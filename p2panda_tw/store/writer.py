@@ -305,8 +305,9 @@ class Writer:
     def close(self) -> None:
         """
         Let go of the database. If there is no room to move everything into the main file, it stays in the log beside
-        it.
+        it. What is still to be deleted is deleted after the next start.
         """
+        self._rows.has_leftovers = False
         try:
             self.connection.checkpoint()
         except sqlite3.Error as error:

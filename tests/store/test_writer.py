@@ -306,3 +306,16 @@ class TidyTests(WriterTestCase):
         while self.writer.has_leftovers:
             self.writer.tidy()
         self.assertEqual([self.count(table) for table in ("logs", "operations", "arrivals")], [0, 0, 0])
+
+    def test_closed_in_between(self) -> None:
+        """
+        What is left over when the store is closed waits for the next start, and nobody tries to delete it before.
+        """
+        self.run_jobs(self.ingest_job(), Job(lambda writer: writer.forget_topic(TOPIC)))
+        self.assertTrue(self.writer.has_leftovers)
+        self.writer.close()
+        self.assertFalse(self.writer.has_leftovers)
+        again = open_database(self.connection.path, schema_scripts()).connection
+        writer = Writer(again, OWN_KEY, self.clock.seconds, synced=True)
+        self.addCleanup(writer.close)
+        self.assertTrue(writer.has_leftovers)
