@@ -171,6 +171,13 @@ class Commands:
         if record.is_left:
             await self._node.leave_topic(record.topic)
 
+    async def confirm_own_logs(self) -> dict[str, Any]:
+        """
+        After a lost store: publish without asking other nodes what they have of ours.
+        """
+        await self._node.confirm_own_logs()
+        return {}
+
     async def find_topic(self, text: str) -> Topic:
         """
         @param text: A name, or the topic in hex digits; its first eight are enough if no other topic has them.

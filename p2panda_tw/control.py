@@ -134,6 +134,7 @@ class _Api(Resource):
             "forget_topic": commands.forget_topic,
             "ticket": commands.ticket,
             "publish": commands.publish,
+            "confirm_own_logs": commands.confirm_own_logs,
         }
         self._commands = commands
 

@@ -43,7 +43,7 @@ Others are served when they come; whom a ticket or the application names is dial
 _NOT_CONFIRMED: Final = (
     "The store was lost or restored, and no other node could be asked for what it has of ours. Publishing now might "
     "use a position of our log a second time, which other nodes refuse for good. Connect to a node that shares the "
-    "topic; where there is none that has more, call confirm_own_logs()."
+    "topic; where there is none that has more, use `p2panda identity confirm`."
 )
 
 

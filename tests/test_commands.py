@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from p2panda_tw.commands import Commands
 from p2panda_tw.control import SOCKET_PATH_LENGTH, Control, control_site, socket_path
 from p2panda_tw.errors import LocalProtocolError
+from p2panda_tw.node import DATABASE_FILE
 from tests.nodes import NodeTestCase
 
 
@@ -101,6 +102,17 @@ class CommandsTests(NodeTestCase):
         A topic without messages ends at once if nobody waits for more.
         """
         self.assertEqual(self.everything(), [])
+
+    def test_confirm(self) -> None:
+        """
+        The user may say that nobody has more of our logs than we do.
+        """
+        self.wait(self.alice.stopService())
+        (self.home / "alice" / DATABASE_FILE).unlink()
+        alice = self.started("alice")
+        self.assertTrue(alice.store.must_confirm)
+        self.run_(Commands(alice).confirm_own_logs())
+        self.assertFalse(alice.store.must_confirm)
 
     def test_leave_and_forget(self) -> None:
         """

@@ -100,3 +100,23 @@ def import_(settings: Settings, file: TextIO, force: bool, yes: bool) -> None:
     finally:
         lock.release()
     click.echo(str(signing_key.verifying_key))
+
+
+@identity.command(name="confirm", short_help="Say that nobody has more of this node's logs.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common_options
+@pass_settings
+def confirm(settings: Settings, yes: bool) -> None:
+    """
+    Publish again after the store was lost or restored, though no other node can be asked what it has of this node.
+
+    If somebody has more after all, the logs fork for good. Prefer to connect to a node that shares the topic:
+    publishing then goes on by itself.
+    """
+    from p2panda_tw.cli.asking import ask
+
+    if not yes and sys.stdin.isatty():
+        click.confirm(
+            "Is it certain that nobody has published operations of this node that are missing here?", abort=True
+        )
+    ask(settings, "confirm_own_logs")
