@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from p2panda_tw.sync.limits import HELD_BYTES, IN_STORE_BYTES
+from p2panda_tw.sync.limits import HELD_BYTES, IN_STORE_BYTES, OPENING_BYTES, OPENING_PEER_BYTES
 from p2panda_tw.sync.send_gate import SendGate
 
 __all__ = ["HeldBytes", "StoreGate"]
@@ -83,12 +83,14 @@ class HeldBytes:
     @ivar total: Bytes held.
     @ivar gate: The way into the store.
     @ivar sending: The way out of it.
+    @ivar opening: The heights of all logs, which each session has from its beginning to the end of its catch-up.
     """
 
     def __init__(self, limit: int = HELD_BYTES) -> None:
         self.total = 0
         self.gate = StoreGate()
         self.sending = SendGate()
+        self.opening = SendGate(OPENING_BYTES, OPENING_PEER_BYTES, large_page=1 << 62)
         self._limit = limit
         self._held: dict[Callable[[], None], int] = {}
 

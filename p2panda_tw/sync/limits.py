@@ -16,6 +16,7 @@ __all__ = [
     "CLOSE_GRACE",
     "GAP_PATIENCE",
     "HANDSHAKE_TIMEOUT",
+    "HEIGHT_BYTES",
     "HELD_BYTES",
     "INITIATE_PATIENCE",
     "IN_STORE_BYTES",
@@ -29,6 +30,8 @@ __all__ = [
     "MAX_SESSIONS",
     "MAX_SESSIONS_PER_PEER",
     "MAX_SPANS",
+    "OPENING_BYTES",
+    "OPENING_PEER_BYTES",
     "PAGE_BYTES",
     "PAGE_OPERATIONS",
     "PROGRESS_BYTES",
@@ -74,6 +77,18 @@ MAX_HAVE_ENTRIES: Final = MAX_HAVE // 32
 """
 How many authors and logs a C{Have} may list together (ours). With numbers as log ids an entry can take two bytes, and
 far more in memory.
+"""
+
+HEIGHT_BYTES: Final = 400
+"""
+What the height of a log takes in memory during catch-up, in bytes, roughly (measured).
+"""
+
+OPENING_BYTES: Final = 16 * 1024 * 1024
+OPENING_PEER_BYTES: Final = 1024 * 1024
+"""
+How many bytes of heights all sessions have, and those with one peer, before further ones have to wait (ours): a peer
+begins a single catch-up at a time if a topic has more than two thousand authors.
 """
 
 BATCH_OPERATIONS: Final = 256

@@ -118,7 +118,7 @@ class SessionRunner:
         self._timers: dict[fx.Timer, IDelayedCall] = {}
         self._waits_for_store = False
         self._sender = Sender(session.node_id, self._give_up)
-        self._store = StoreAccess(store, topic, held, self._sender, self.feed)
+        self._store = StoreAccess(store, topic, held, self._sender, self.feed, clock.seconds)
         self._outstanding = 0  # bytes that were written and wait for the peer to read
 
     # What happens.
@@ -144,6 +144,8 @@ class SessionRunner:
             self._end("A mistake in this program.", False, lambda: self.connection.abort("an internal error"))
         finally:
             self._running = False
+        if not self.session.catching_up:
+            self._store.caught_up()
         self._count()
         self._host.session_progressed(self)
 

@@ -51,12 +51,25 @@ class SendGate:
     @ivar large: The same of large ones.
     """
 
-    def __init__(self, small: int = SEND_BYTES, of_peer: int = SEND_PEER_BYTES, large: int = SEND_LARGE_BYTES) -> None:
+    def __init__(
+        self,
+        small: int = SEND_BYTES,
+        of_peer: int = SEND_PEER_BYTES,
+        large: int = SEND_LARGE_BYTES,
+        large_page: int = LARGE_PAGE,
+    ) -> None:
+        """
+        @param small: How many bytes of small pages there may be before no more are loaded.
+        @param of_peer: How many of these for one peer.
+        @param large: How many bytes of large pages.
+        @param large_page: Pages of more bytes are large.
+        """
         self.small = 0
         self.large = 0
         self._most_small = small
         self._most_of_peer = of_peer
         self._most_large = large
+        self._large_page = large_page
         self._of_peer: Counter[NodeId] = Counter()
         self._holders: dict[Sender, None] = {}
         self._waiting: deque[tuple[Sender, Load]] = deque()
@@ -78,7 +91,7 @@ class SendGate:
 
         @return: Whether it can be kept.
         """
-        if size <= LARGE_PAGE or sender.reserved:
+        if size <= self._large_page or sender.reserved:
             return True
         if self._has_large_room(size) and not sender.large:
             self._take(sender, size, reserved=True)
@@ -98,7 +111,7 @@ class SendGate:
         So much waits to be sent now, because the peer has to read first.
         """
         self._release(sender)
-        if size > LARGE_PAGE:
+        if size > self._large_page:
             self._take(sender, size, reserved=False)
         else:
             sender.small = size
@@ -128,8 +141,13 @@ class SendGate:
         """
         End those who hold up others and are late. To be called about once a second.
         """
-        if self._large_waiting or (self._waiting and not self._loading):
-            for sender in [sender for sender in self._holders if 0 < sender.deadline <= now]:
+        late = [sender for sender in self._holders if 0 < sender.deadline <= now]
+        if not self._large_waiting and self.small < self._most_small:
+            # Those who wait do so because of the same peer only.
+            peers = {sender.node_id for sender, _ in self._waiting}
+            late = [sender for sender in late if sender.node_id in peers]
+        if self._large_waiting or self._waiting:
+            for sender in late:
                 self._release(sender)
                 sender.end()
             self._go_on()

@@ -249,6 +249,7 @@ class LogSync(Service):
         for runner in list(self._runners):
             runner.tick(now)
         self.held.sending.tick(now)
+        self.held.opening.tick(now)
 
     # Incoming connections.
 

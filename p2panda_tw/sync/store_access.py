@@ -15,12 +15,12 @@ from twisted.python.failure import Failure
 
 from p2panda_tw.core.logs import LogRange, LogRanges
 from p2panda_tw.core.operation import RawOperation, total_size
-from p2panda_tw.core.stored import LogPage, StoredPage
+from p2panda_tw.core.stored import Heights, LogPage, StoredPage
 from p2panda_tw.core.topic import Topic
 from p2panda_tw.errors import P2pandaError
 from p2panda_tw.sync import effects as fx
 from p2panda_tw.sync.budget import HeldBytes
-from p2panda_tw.sync.limits import LARGE_PAGE, PAGE_BYTES
+from p2panda_tw.sync.limits import HEIGHT_BYTES, LARGE_PAGE, PAGE_BYTES
 from p2panda_tw.sync.send_gate import Sender
 from p2panda_tw.sync.store import SyncStore
 
@@ -46,12 +46,19 @@ class StoreAccess:
     _log = Logger()
 
     def __init__(
-        self, store: SyncStore, topic: Topic, held: HeldBytes, sender: Sender, feed: Callable[[fx.Input], None]
+        self,
+        store: SyncStore,
+        topic: Topic,
+        held: HeldBytes,
+        sender: Sender,
+        feed: Callable[[fx.Input], None],
+        seconds: Callable[[], float],
     ) -> None:
         """
         @param held: What all sessions hold.
         @param sender: The session, where it is counted what waits to be sent.
         @param feed: Called with each answer.
+        @param seconds: A clock.
         """
         self.in_store = 0
         self._store = store
@@ -59,6 +66,8 @@ class StoreAccess:
         self._held = held
         self._sender = sender
         self._feed = feed
+        self._seconds = seconds
+        self._opener = Sender(sender.node_id, sender.end)
         self._over = False
         self._waiting: Callable[[], None] | None = None  # to hand a batch to the store
 
@@ -68,15 +77,31 @@ class StoreAccess:
         """
         self._over = True
         self._held.sending.leave(self._sender)
+        self._held.opening.leave(self._opener)
         if self._waiting is not None:
             self._held.gate.withdraw(self._waiting)
             self._waiting = None
 
     def heights(self) -> None:
         """
-        Ask how far the logs of the topic reach.
+        Ask how far the logs of the topic reach, when there is room for the answer.
         """
-        self._ask(self._store.heights(self._topic), fx.HeightsLoaded)
+        gate = self._held.opening
+
+        def load() -> None:
+            self._ask(self._store.heights(self._topic), loaded).addBoth(lambda _: gate.answered())
+
+        def loaded(heights: Heights) -> fx.Input:
+            gate.written(self._opener, HEIGHT_BYTES * len(heights.heights), self._seconds())
+            return fx.HeightsLoaded(heights)
+
+        gate.enter(self._opener, load)
+
+    def caught_up(self) -> None:
+        """
+        The heights are not needed any more.
+        """
+        self._held.opening.drained(self._opener)
 
     def range_size(self, ranges: LogRanges) -> None:
         """

@@ -4,12 +4,22 @@ A C{Have} at the wrong moment.
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2panda_tw.core.identity import SigningKey
+from p2panda_tw.core.stored import Heights
+from p2panda_tw.core.topic import Topic
 from p2panda_tw.errors import DecodeError
+from p2panda_tw.sync.budget import HeldBytes
+from p2panda_tw.sync.limits import HEIGHT_BYTES, OPENING_PEER_BYTES
 from p2panda_tw.sync.messages import LogIds
 from p2panda_tw.sync.receiving import Receiving
+from p2panda_tw.sync.send_gate import Sender
+from p2panda_tw.sync.store_access import StoreAccess
 from p2panda_tw.wire.postcard import varint
+
+TOPIC = Topic(bytes(32))
 
 
 class SecondHaveTests(SynchronousTestCase):
@@ -31,3 +41,40 @@ class SecondHaveTests(SynchronousTestCase):
             with self.assertRaises(DecodeError) as caught:
                 receiving.next({})
             self.assertIn("unexpected Have", str(caught.exception))
+
+
+class ManyAuthorsTests(SynchronousTestCase):
+    """
+    A topic with very many authors, and a peer with many sessions that do not get on.
+    """
+
+    def test_one_catch_up_at_a_time(self) -> None:
+        """
+        The heights of all logs are in memory for one of its sessions; the others wait, those of other peers do not.
+        """
+        held = HeldBytes()
+        asked: list[Deferred[Heights]] = []
+        authors = dict.fromkeys(range(OPENING_PEER_BYTES // HEIGHT_BYTES + 1))
+        many = Heights(authors, 1)  # type: ignore[arg-type]  # they are only counted
+
+        class Store:
+            def heights(self, topic: Topic) -> Deferred[Heights]:
+                asked.append(Deferred())
+                return asked[-1]
+
+        def session(peer: int) -> StoreAccess:
+            sender = Sender(SigningKey(bytes([peer]) * 32).verifying_key, lambda: None)
+            access = StoreAccess(Store(), TOPIC, held, sender, lambda event: None, lambda: 0.0)  # type: ignore[arg-type]  # as far as it is used here
+            access.heights()
+            return access
+
+        first = session(1)
+        asked.pop().callback(many)
+        second = session(1)
+        self.assertEqual(asked, [])
+        session(2)
+        asked.pop().callback(many)
+        self.assertEqual(asked, [])
+        first.caught_up()
+        self.assertEqual(len(asked), 1)
+        second.leave()

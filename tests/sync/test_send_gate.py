@@ -80,6 +80,17 @@ class SendGateTests(SynchronousTestCase):
         self.gate.tick(1.0 + SEND_PATIENCE + 100 / SEND_RATE)
         self.assertEqual((self.loading, self.ended, self.gate.small), (["a", "b", "c", "d"], ["a", "b", "c"], 0))
 
+    def test_waits_for_himself(self) -> None:
+        """
+        Who waits for other sessions of the same peer only is no reason to end those of others.
+        """
+        self.send("a")
+        self.send("b")
+        self.send("of bob", BOB, size=50)
+        self.gate.enter(self.sender("c"), self.load("c"))
+        self.gate.tick(1e6)
+        self.assertEqual((self.ended, self.loading), (["a", "b"], ["a", "b", "of bob", "c"]))
+
     def test_nobody_waits(self) -> None:
         """
         Who holds up nobody may take his time.

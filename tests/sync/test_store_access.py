@@ -59,7 +59,7 @@ class StoreAccessTests(SynchronousTestCase):
         self.access = self.access_of(self.sender)
 
     def access_of(self, sender: Sender) -> StoreAccess:
-        return StoreAccess(self.store, TOPIC, self.held, sender, self.answers.append)  # type: ignore[arg-type]  # as far as it is used here
+        return StoreAccess(self.store, TOPIC, self.held, sender, self.answers.append, lambda: 0.0)  # type: ignore[arg-type]  # as far as it is used here
 
     def load(self, access: StoreAccess) -> None:
         access.log_page(
