@@ -107,3 +107,18 @@ class CatchUpTests(InteropTestCase):
         Three thousand operations reach the high-level Node, which is slower and loses more.
         """
         await self._to_rust("node", 3000)
+
+    async def test_large_operations_each_way(self) -> None:
+        """
+        Six megabytes each way at the same time, several times what a stream takes unread: neither side waits for the other.
+        """
+        topic = self.new_topic()
+        rust = await self.rust("peer")
+        await rust.ask("created", "create", topic=topic, count=60, size=100_000)
+        await rust.open(topic)
+        node = await self.python()
+        await self.publish(node.stream(topic, FORMS["peer"]), 60, 100_000)
+        await self.join(node, rust, topic)
+        took = await self.until_count(120, topic, node, rust)
+        self.figure("6 MB each way with a peer", seconds=took)
+        await self.assert_same(topic, node, rust, count=120)

@@ -85,6 +85,38 @@ class LiveTests(InteropTestCase):
             await self.assert_same(topic, node, rust, count=151 + 2 * number)
 
 
+class PruneTests(InteropTestCase):
+    """
+    What we delete is deleted at a Rust Node, too.
+    """
+
+    async def test_prune(self) -> None:
+        """
+        A snapshot replaces what was before it: at a Node that is connected, and at one that comes later.
+        """
+        topic = self.new_topic()
+        first, second = await self.rust("node"), await self.rust("node")
+        node = await self.python()
+        await first.open(topic)
+        stream = await self.join(node, first, topic)
+        await self.publish(stream, 20)
+        await self.until_count(20, topic, first)
+        await stream.prune("snapshot")
+        await stream.publish("afterwards")
+
+        async def has_two(rust: RustNode) -> bool:
+            return await rust.count(topic) == 2
+
+        await self.until("the first Node has pruned", lambda: has_two(first))
+        await second.open(topic)
+        await self.join(node, second, topic)
+        await self.until("the second Node has the rest", lambda: has_two(second))
+        await self.publish(stream, 3)
+        await self.until_count(5, topic, node, first, second)
+        stored = await self.assert_same(topic, node, first, second, count=5)
+        self.assertEqual(sorted(seq_num for _, seq_num in stored), [20, 21, 22, 23, 24])
+
+
 class RestartTests(InteropTestCase):
     """
     Either side goes away in the middle and comes back.
