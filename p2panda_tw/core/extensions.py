@@ -74,7 +74,8 @@ class NodeExtensions:
         """
         if not 0 <= self.timestamp <= _MAX_TIMESTAMP:
             raise LocalProtocolError(f"A timestamp of {self.timestamp} does not fit 64 bits.")
-        return encode([EXTENSIONS_VERSION, _BASIC, self.log_id.raw, self.timestamp, self.prune_flag])
+        flag = b"\xf5" if self.prune_flag else b"\xf4"
+        return _PLAIN_START + self.log_id.raw + encode(self.timestamp) + flag
 
 
 def is_plain(item: bytes) -> bool:

@@ -235,12 +235,13 @@ def build_header(
         raise LocalProtocolError("A body has 4 GiB or more.")
     fields: list[bytes] = [encode(len(body) if body else 0)]
     if body:
-        fields.append(encode(Hash.of(body).raw))
+        fields.append(_HASH_MARK + Hash.of(body).raw)
     fields.append(encode(seq_num))
     if backlink is not None:
-        fields.append(encode(backlink.raw))
+        fields.append(_HASH_MARK + backlink.raw)
     if extensions is not None:
-        _check_extensions(extensions)
+        if not is_plain(extensions):
+            _check_extensions(extensions)
         fields.append(extensions)
     key = _KEY_MARK + signing_key.verifying_key.raw
     rest = b"".join(fields)

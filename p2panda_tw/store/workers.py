@@ -13,8 +13,10 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorFDSet, IReactorFromThreads
 from twisted.logger import Logger
+
+from p2panda_tw.store.bell import Bell
 
 __all__ = ["InlineWorkers", "ThreadWorkers", "Worker", "Workers"]
 
@@ -60,7 +62,8 @@ class _ThreadWorker:
 
     _log = Logger()
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, stopped: Work) -> None:
+        self._stopped = stopped
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -78,27 +81,42 @@ class _ThreadWorker:
     def stop(self) -> None:
         self._queue.put(None)
         self._thread.join()
+        self._stopped()
 
 
 class ThreadWorkers:
     """
-    Each worker is a thread.
+    Each worker is a thread. Workers are started and stopped by the reactor's thread.
     """
 
     def __init__(self, reactor: IReactorFromThreads) -> None:
         self._reactor = reactor
+        self._running = 0
+        self._bell: Bell | None = None
 
     def start(self, name: str) -> Worker:
         """
         Start a thread.
         """
-        return _ThreadWorker(name)
+        if not self._running and IReactorFDSet.providedBy(self._reactor):
+            self._bell = Bell(self._reactor)
+        self._running += 1
+        return _ThreadWorker(name, self._stopped)
+
+    def _stopped(self) -> None:
+        self._running -= 1
+        if not self._running and self._bell is not None:
+            bell, self._bell = self._bell, None
+            bell.close()
 
     def deliver(self, call: Work) -> None:
         """
         Call it on the reactor's thread.
         """
-        self._reactor.callFromThread(call)
+        if self._bell is not None:
+            self._bell.ring(call)
+        else:
+            self._reactor.callFromThread(call)
 
 
 class InlineWorkers:

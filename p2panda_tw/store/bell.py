@@ -1,0 +1,97 @@
+# -*- test-case-name: tests.store.test_bell -*-
+"""
+How another thread has something done by the reactor's thread, with little delay: it puts a call into a queue and writes
+a byte into a socket that the reactor watches. C{callFromThread} of the asyncio reactor plans a delayed call for each,
+which costs twice as much.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+__all__ = ["Bell"]
+
+
+@implementer(IReadDescriptor)
+class Bell:
+    """
+    Rings between L{open} and L{close}, which belong to the reactor's thread, as everything but L{ring}.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: IReactorFDSet) -> None:
+        self._reactor = reactor
+        self._calls: deque[Callable[[], None]] = deque()
+        self._heard, self._rung = socket.socketpair()
+        for end in (self._heard, self._rung):
+            end.setblocking(False)
+        reactor.addReader(self)
+
+    def ring(self, call: Callable[[], None]) -> None:
+        """
+        Have something called on the reactor's thread, in the order in which it was asked for. Any thread may do this.
+        """
+        self._calls.append(call)
+        try:
+            self._rung.send(b"\0")
+        except BlockingIOError:
+            pass  # there is enough in the socket to wake the reactor
+        except OSError:
+            self._calls.clear()  # it was closed: nobody wants to know any more
+
+    def close(self) -> None:
+        """
+        Call what is still to be called, and let go of everything.
+        """
+        self._reactor.removeReader(self)
+        while self._calls:
+            self._call(len(self._calls))
+        self._heard.close()
+        self._rung.close()
+
+    def _call(self, count: int) -> None:
+        for _ in range(count):
+            if not self._calls:
+                return  # a call has closed us, and all were made
+            call = self._calls.popleft()
+            try:
+                call()
+            except Exception:
+                self._log.failure("What a thread had to say could not be heard.")
+
+    # The reactor's side.
+
+    def fileno(self) -> int:
+        """
+        What the reactor watches.
+        """
+        return self._heard.fileno()
+
+    def doRead(self) -> None:
+        """
+        Somebody rang. Who rings meanwhile has to wait for the reactor's next turn.
+        """
+        try:
+            self._heard.recv(65536)
+        except BlockingIOError:
+            pass
+        self._call(len(self._calls))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The reactor has ended.
+        """
+
+    def logPrefix(self) -> str:
+        """
+        How it is called in the log.
+        """
+        return "bell of the store"
