@@ -16,6 +16,7 @@ from zope.interface import implementer
 from p2panda_tw.core.identity import NodeId
 from p2panda_tw.errors import ConnectError
 from p2panda_tw.interfaces import IConnection
+from p2panda_tw.transport.complaints import Complaints
 from p2panda_tw.transport.iroh.binding import cleaned
 from p2panda_tw.transport.iroh.bridge import Bridge
 from p2panda_tw.transport.iroh.link import Halves, Link
@@ -62,6 +63,7 @@ class IrohConnection:
         own_id: NodeId,
         alpn: bytes,
         gone: Callable[[IrohConnection], None],
+        complaints: Complaints,
     ) -> None:
         """
         @param gone: Called when nothing is left.
@@ -82,6 +84,7 @@ class IrohConnection:
         self._tasks_left = True
         self._overdue: IDelayedCall | None = None
         self._gone = gone
+        self._complaints = complaints
         self._closers: list[Deferred[None]] = []
         self._finished = False
         bridge.tell(link.start, self._over, self._no_tasks_left)
@@ -92,6 +95,12 @@ class IrohConnection:
         @return: Why the connection is over: our own reason, or what the wheel says.
         """
         return self._reason or cleaned(self.link.end or "The connection is gone.")
+
+    def complain(self, cause: str, sentence: str) -> None:
+        """
+        Tell the operator, once, what the other node did.
+        """
+        self._complaints.complain(str(self.node_id), cause, sentence)
 
     def open_stream(self, factory: IProtocolFactory, one_way: bool = False) -> Deferred[IProtocol]:
         """

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2panda_tw.errors import LocalProtocolError
+from p2panda_tw.errors import LocalProtocolError, RemoteProtocolError
 from p2panda_tw.interfaces import IStream
 from p2panda_tw.transport.iroh.binding import Ending
 from p2panda_tw.transport.iroh.producing import Producing
@@ -288,7 +288,7 @@ class IrohStream:
         """
         All streams of the process together hold too much, and this one most.
         """
-        self._log.warn("{sentence} A stream of {peer} was reset.", sentence=sentence, peer=self.connection.peer)
+        self.connection.complain("too much unread", sentence)
         self._held.clear()
         self.abortConnection()
 
@@ -364,7 +364,10 @@ class IrohStream:
         try:
             call(*args)
         except Exception as error:
-            self._log.failure("Unhandled error in a protocol on a stream.")
+            if isinstance(error, RemoteProtocolError):
+                self.connection.complain("protocol error", str(error))
+            else:
+                self._log.failure("Unhandled error in a protocol on a stream.")
             if not self._lost:
                 self._reset()
                 self._lose(error)

@@ -19,6 +19,7 @@ from p2panda_tw.core.identity import NodeId, SigningKey, verifying_key
 from p2panda_tw.endpoint.addresses import Address, IrohAddress, RelayAddress
 from p2panda_tw.errors import ConnectError, LocalProtocolError
 from p2panda_tw.interfaces import IConnection, INodeTransport
+from p2panda_tw.transport.complaints import Complaints
 from p2panda_tw.transport.iroh.bridge import Bridge, open_bridge
 from p2panda_tw.transport.iroh.connection import IrohConnection
 from p2panda_tw.transport.iroh.endpoint import IrohEndpoint
@@ -33,6 +34,7 @@ __all__ = ["IrohTransport"]
 class IrohTransport:
     """
     @ivar name: C{'iroh'}.
+    @ivar complaints: What others did that they must not do.
     """
 
     _log = Logger()
@@ -62,6 +64,7 @@ class IrohTransport:
 
         @raise p2panda_tw.errors.ConfigurationError: C{bind} or C{relays} are wrong.
         """
+        self.complaints = Complaints(self._log)
         self._reactor = reactor
         self._key = signing_key
         self._bind = parse_bind(bind)
@@ -211,7 +214,9 @@ class IrohTransport:
 
     def _add(self, bridge: Bridge, link: Link, node_id: NodeId, alpn: bytes) -> IrohConnection:
         own_id = self._key.verifying_key
-        connection = IrohConnection(self._reactor, bridge, link, self._budget, node_id, own_id, alpn, self._gone)
+        connection = IrohConnection(
+            self._reactor, bridge, link, self._budget, node_id, own_id, alpn, self._gone, self.complaints
+        )
         self._connections.setdefault(node_id, {})[connection] = None
         return connection
 
