@@ -134,7 +134,7 @@ class HostileTests(InteropTestCase):
         good: set[bytes] = set()
         wrong: set[bytes] = set()
 
-        async def offer(operations: list[RawOperation], live: bool) -> bool:
+        async def offer(operations: list[RawOperation], live: bool, patience: float) -> bool:
             connection = await client.dial(node.node_id, self.port)
             try:
                 stream = await connection.catch_up(Log(topic, FORMS[kind]), [] if live else operations)
@@ -142,7 +142,7 @@ class HostileTests(InteropTestCase):
                     await stream.write(b"".join(raw.operation(LIVE, one) for one in operations))
             except (IrohError, EOFError):
                 pass  # it was ended in the middle
-            ended = await connection.closed(FAST) is not None
+            ended = await connection.closed(patience) is not None
             connection.close()
             return ended
 
@@ -150,7 +150,7 @@ class HostileTests(InteropTestCase):
             for name, operations in wrong_operations(topic, FORMS[kind]).items():
                 good |= {one.header for one in operations[:-1]}
                 wrong.add(operations[-1].header)
-                ended = await client.run(offer(operations, live))
+                ended = await client.run(offer(operations, live, 10.0 if name in FATAL else FAST))
                 self.assertEqual(ended, name in FATAL, f"{name}, {'live' if live else 'catch-up'}")
         # What was right before the wrong one was stored and passed on, and nothing else.
         await self.until_count(len(good), topic, node, rust)

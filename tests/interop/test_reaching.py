@@ -143,7 +143,7 @@ class AddressTests(InteropTestCase):
             node, Ticket(node_id=wrong, topic=topic, form=FORMS["peer"], addresses=rust.addresses)
         )
         self.assertIn("Another node lives at this address", failed.reason)
-        self.assertLess(self.now() - started, 2.0)
+        self.assertLess(self.now() - started, 5.0)
         await self.until("it is tried again", lambda: node.peer_states(topic)[0].next_attempt is not None)
         self.assertEqual(await self.stored_here(node, topic), {})
         # The right node id at the same address works all the same.
@@ -175,7 +175,7 @@ class AddressTests(InteropTestCase):
         self.assertLess(self.now() - started, 8.0)
         failed = await failing
         self.assertIn("could not be reached", failed.reason)
-        self.assertLess(self.now() - started, 12.0)
+        self.assertLess(self.now() - started, 15.0)
         (state,) = [state for state in node.peer_states(topic) if state.node_id != rust.node_id]
         self.assertEqual(state.last_failure, failed.reason)
         self.assertIsNotNone(state.next_attempt)
