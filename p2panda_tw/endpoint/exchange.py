@@ -35,6 +35,17 @@ EXCHANGE_TIMEOUT: Final = 10.0
 How long an exchange may take once the connection is open, in seconds.
 """
 
+ASK_DELAY: Final = 0.1
+"""
+Where a connection can only be one of our kind, what it was made for goes first, and the exchange of addresses follows
+after so many seconds (our own choice: some ten times a handshake).
+"""
+
+_SHARED_WITH_OTHERS: Final = frozenset({"iroh"})
+"""
+Transports on which other implementations speak, too, so that it matters at once who it is.
+"""
+
 ANSWER_PATIENCE: Final = 0.25
 """
 A node that we cannot dial may have just dialled us, and one of ours asks us then: wait so long for that, in seconds,
@@ -106,6 +117,7 @@ class AddressExchange(Service):
         self._signing_key = signing_key
         self._clock_us = clock_us
         self._ours: dict[NodeId, bool] = {}
+        self._soon: dict[NodeId, IDelayedCall] = {}
         self._delivered: dict[NodeId, None] = {}
         self._times: dict[NodeId, int] = {}
         self._asking: dict[NodeId, list[Deferred[bool]]] = {}
@@ -139,6 +151,9 @@ class AddressExchange(Service):
         for stop in self._stops:
             stop()
         self._stops.clear()
+        for soon in self._soon.values():
+            soon.cancel()
+        self._soon.clear()
         for dialling in list(self._dialling.values()):
             dialling.cancel()
         for connection in list(self._running):
@@ -217,8 +232,17 @@ class AddressExchange(Service):
         """
         A connection was made. Who dialled asks; the other node learns the same from being asked.
         """
-        if dialled and connection.node_id not in self._ours:
-            self.ask(connection.node_id)
+        node_id = connection.node_id
+        if not dialled or node_id in self._ours or node_id in self._soon:
+            return
+        if connection.transport_name in _SHARED_WITH_OTHERS:
+            self.ask(node_id)
+        else:
+            self._soon[node_id] = self._clock.callLater(ASK_DELAY, self._ask_now, node_id)
+
+    def _ask_now(self, node_id: NodeId) -> None:
+        del self._soon[node_id]
+        self.ask(node_id)
 
     def _unreachable(self, node_id: NodeId) -> None:
         """

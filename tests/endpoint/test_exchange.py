@@ -7,7 +7,7 @@ from zope.interface import implementer
 
 from p2panda_tw.core.identity import SigningKey
 from p2panda_tw.endpoint.addresses import IrohAddress, TlsAddress
-from p2panda_tw.endpoint.exchange import ANSWER_PATIENCE, AddressExchange
+from p2panda_tw.endpoint.exchange import ANSWER_PATIENCE, ASK_DELAY, AddressExchange
 from p2panda_tw.endpoint.network import DEFAULT_NETWORK_ID
 from p2panda_tw.endpoint.record import ADDRESSES_PROTOCOL_ID, AddressRecord
 from p2panda_tw.endpoint.service import Endpoint
@@ -172,6 +172,18 @@ class ExchangeTests(SynchronousTestCase):
         self.successResultOf(connected)
         self.assertIs(self.alice.exchange.is_ours(self.bob.node_id), True)
         self.assertIs(self.bob.exchange.is_ours(self.alice.node_id), True)
+        self.assertEqual(len(self.alice.connections), 2)
+
+    def test_first_things_first(self) -> None:
+        """
+        What a connection was made for is not disturbed by the exchange, which follows a moment later.
+        """
+        self.alice.meets(self.bob)
+        connected = self.alice.endpoint.connect(self.bob.node_id, ECHO)
+        pump(self.clock, lambda: connected.called)
+        self.clock.advance(ASK_DELAY / 2)
+        self.assertEqual(len(self.alice.connections), 1)
+        self.settle()
         self.assertEqual(len(self.alice.connections), 2)
 
     def test_who_is_connected_to_waits(self) -> None:
