@@ -121,6 +121,7 @@ class Stream:
                     result = callback(message)
                     if result is not None:
                         await result
+                    del message, result  # it may be large, and the next one may take long
             finally:
                 subscription.cancel()
 

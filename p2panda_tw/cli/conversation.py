@@ -249,6 +249,7 @@ class Conversation:
             if (entry := self._read(message, time)) is not None:
                 self._show(entry)
             self._wake()
+            del message, entry  # they may be large, and the next one may take long
 
     def _read(self, message: Message, time: datetime | None) -> Said | Renamed | None:
         self._seen = message.arrival
