@@ -42,9 +42,7 @@ class RemoteHeights:
         if reader.varint(32) != 0 or reader.varint(32) != 0:
             raise DecodeError("Not a Have.")
         ours = {author.raw: author for author in local}
-        self.heights: LogHeights = {
-            ours[author]: logs for author, logs in walk_heights(reader, log_ids) if author in ours
-        }
+        self.heights: LogHeights = {ours[author]: logs for author, logs in walk_heights(reader, log_ids, ours)}
         self._log_ids = log_ids
         self._payload = payload
         self._looked_up: LogHeights = {}
