@@ -22,7 +22,7 @@ __all__ = ["Bell"]
 @implementer(IReadDescriptor)
 class Bell:
     """
-    Rings between L{open} and L{close}, which belong to the reactor's thread, as everything but L{ring}.
+    Rings from its making until L{close}, which belong to the reactor's thread, as everything but L{ring}.
     """
 
     _log = Logger()
