@@ -109,10 +109,11 @@ class OpenTopic:
         if after is not None:
             await after
         self.store = store
+        is_new = all(record.topic != self.topic for record in await store.topics())
         await store.add_topic(self.topic, self.form, self.name)
         if not store.loss or await store.setting(confirmed_key(self.topic)) == str(store.loss):
             self._confirmed.open()
-        self._peers = dict.fromkeys(await store.topic_peers(self.topic))
+        self._peers = {} if is_new else dict.fromkeys(await store.topic_peers(self.topic))
         self._stop_listening = store.listen(self.topic, self._stored)
         if sync is not None and self.handles:
             self._sync = sync
