@@ -124,16 +124,15 @@ class Commands:
         """
         if topic is None:
             return {"ticket": self._node.ticket()}
-        found = await self.find_topic(topic)
-        return {"ticket": self._node.ticket(found, (await self._record(found)).form)}
+        record = await self._find(topic)
+        return {"ticket": self._node.ticket(record.topic, record.form)}
 
     async def publish(self, topic: str, value: Any) -> dict[str, Any]:
         """
         @return: Once the value is stored: id and C{seq_num} of its operation.
         """
-        found = await self.find_topic(topic)
-        record = await self._record(found)
-        stream = self._node.stream(found, record.form)
+        record = await self._find(topic)
+        stream = self._node.stream(record.topic, record.form)
         try:
             operation = await stream.publish(value)
         finally:
@@ -150,10 +149,9 @@ class Commands:
         @param beginning: Start over.
         @param follow: Go on with what comes in from now on, without end.
         """
-        found = await self.find_topic(topic)
-        record = await self._record(found)
-        stream = self._node.stream(found, record.form)
-        until = None if follow else await self._node.newest_arrival(found)
+        record = await self._find(topic)
+        stream = self._node.stream(record.topic, record.form)
+        until = None if follow else await self._node.newest_arrival(record.topic)
         try:
             if until == 0:
                 return
@@ -184,18 +182,18 @@ class Commands:
 
         @raise p2panda_tw.errors.LocalProtocolError: The node has no such topic.
         """
+        return (await self._find(text)).topic
+
+    async def _find(self, text: str) -> TopicRecord:
         records = await self._node.topics()
         for record in records:
             if record.name == text:
-                return record.topic
+                return record
         if len(text) >= SHORTEST_ID:
-            found = [record.topic for record in records if record.topic.hex().startswith(text.lower())]
+            found = [record for record in records if record.topic.hex().startswith(text.lower())]
             if len(found) == 1:
                 return found[0]
         raise LocalProtocolError(f"This node has no topic {text!r}. `p2panda topic list` shows those it has.")
-
-    async def _record(self, topic: Topic) -> TopicRecord:
-        return next(record for record in await self._node.topics() if record.topic == topic)
 
 
 def read_form(text: str) -> Form:
