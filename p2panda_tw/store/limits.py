@@ -34,7 +34,9 @@ __all__ = [
     "TRANSACTION_BYTES",
     "TRANSACTION_OPERATIONS",
     "TRANSACTION_SECONDS",
+    "WAL_BYTES",
     "WAL_KEPT_BYTES",
+    "WAL_PIECE",
     "WRITER_CACHE_KIB",
 ]
 
@@ -136,9 +138,19 @@ READER_CACHE_KIB: Final = 2048
 Memory for pages of the database, per thread. (Mapping the file instead makes the process grow with what is read.)
 """
 
-CHECKPOINT_PAGES: Final = 2000
+CHECKPOINT_PAGES: Final = 1000
 """
 How many pages of 4 KiB the write-ahead log takes before they are moved into the database.
+"""
+
+WAL_BYTES: Final = CHECKPOINT_PAGES * (4096 + 24)
+"""
+The length of the write-ahead log that it has before each checkpoint: pages with their heads.
+"""
+
+WAL_PIECE: Final = 256 * 1024
+"""
+How much of that is written at once in advance.
 """
 
 WAL_KEPT_BYTES: Final = 32 * 1024 * 1024

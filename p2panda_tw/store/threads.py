@@ -67,7 +67,7 @@ class Threads:
                 self._readers = ReaderPool.sharing(self._workers, worker, writer.connection)
             else:
                 self._readers = ReaderPool(self._workers, self._path, READERS)
-            if writer.has_leftovers:
+            if writer.has_chores:
                 self.put(Job(_nothing))
             return writer
 
@@ -113,9 +113,9 @@ class Threads:
         delivery = self._writer.run(self._queue)
         if delivery is not None:
             self._workers.deliver(partial(self._tell, delivery))
-        if self._writer.has_leftovers:
-            self._writer.tidy()
-        if self._writer.has_leftovers or not self._queue.rest():
+        if self._writer.has_chores:
+            self._writer.do_chore()
+        if self._writer.has_chores or not self._queue.rest():
             self._worker.do(self._step)
 
     def read(self, query: Callable[[Connection], T]) -> Deferred[T]:

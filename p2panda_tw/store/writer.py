@@ -81,7 +81,7 @@ class Delivery(NamedTuple):
 
 class Writer:
     """
-    The one who changes the database. Its methods other than L{run}, L{tidy} and L{close} are for the jobs, inside a
+    The one who changes the database. Its methods other than L{run}, L{do_chore} and L{close} are for the jobs, inside a
     transaction.
 
     @ivar connection: To the database.
@@ -107,14 +107,15 @@ class Writer:
         self._ingest = Ingest(self._heads, self._gaps, self._rows, signing_key)
         self._changes: list[TopicChange] = []
         self._is_stale = False
+        self._journal_is_short = synced
         self.topics = Topics(connection)
 
     @property
-    def has_leftovers(self) -> bool:
+    def has_chores(self) -> bool:
         """
-        There may be something to do for L{tidy}.
+        There may be something to do for L{do_chore}.
         """
-        return self._rows.has_leftovers
+        return self._rows.has_leftovers or self._journal_is_short
 
     def run(self, queue: JobQueue) -> Delivery | None:
         """
@@ -291,10 +292,14 @@ class Writer:
         meta.unconfirmed = 0
         small_tables.update_meta(self.connection, meta)
 
-    def tidy(self) -> None:
+    def do_chore(self) -> None:
         """
-        Delete a little of what is left over, in a transaction of its own.
+        Do a little of what has time: delete what is left over, in a transaction of its own, or make the write-ahead log
+        longer.
         """
+        if not self._rows.has_leftovers:
+            self._journal_is_short = not self.connection.lengthen_journal()
+            return
         try:
             with self.connection.transaction():
                 self._rows.tidy()
@@ -307,7 +312,7 @@ class Writer:
         Let go of the database. If there is no room to move everything into the main file, it stays in the log beside
         it. What is still to be deleted is deleted after the next start.
         """
-        self._rows.has_leftovers = False
+        self._rows.has_leftovers = self._journal_is_short = False
         try:
             self.connection.checkpoint()
         except sqlite3.Error as error:

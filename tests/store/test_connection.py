@@ -4,12 +4,15 @@ Connections to the database.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2panda_tw.errors import StoreError, StoreFull
 from p2panda_tw.store.connection import Connection, store_error, translated
+from p2panda_tw.store.limits import WAL_BYTES
 
 
 class ConnectionTests(SynchronousTestCase):
@@ -103,6 +106,50 @@ class ConnectionTests(SynchronousTestCase):
         with self.connection.transaction():
             self.connection.insert("INSERT INTO numbers (number, square) VALUES", rows)
         self.assertEqual(len(self.numbers()), 10000)
+
+    def test_long_journal(self) -> None:
+        """
+        The write-ahead log gets its length bit by bit, in advance, and transactions go into what is there.
+        """
+        with self.connection.transaction():
+            self.connection.sql.execute("INSERT INTO numbers VALUES (2, 4)")
+        lengths = []
+        done = False
+        while not done:
+            done = self.connection.lengthen_journal()
+            lengths.append(os.path.getsize(self.connection.path + "-wal"))
+        self.assertEqual(lengths, sorted(set(lengths)))
+        self.assertEqual(lengths[-1], WAL_BYTES)
+        self.assertTrue(self.connection.lengthen_journal())
+        with self.connection.transaction(synced=True):
+            self.connection.sql.execute("INSERT INTO numbers VALUES (3, 9)")
+        self.assertEqual(os.path.getsize(self.connection.path + "-wal"), WAL_BYTES)
+        self.assertEqual(self.numbers(), [(2, 4), (3, 9)])
+
+    def test_killed_with_a_long_journal(self) -> None:
+        """
+        What was committed to a write-ahead log with room behind it is there after the process was killed.
+        """
+        with self.connection.transaction():
+            self.connection.sql.execute("INSERT INTO numbers VALUES (2, 4)")
+        self.connection.lengthen_journal()
+        with self.connection.transaction(synced=True):
+            self.connection.sql.execute("INSERT INTO numbers VALUES (3, 9)")
+        left = self.mktemp()
+        for end in ("", "-wal"):
+            shutil.copyfile(self.connection.path + end, left + end)
+        again = Connection(left, cache_kib=100)
+        self.addCleanup(again.close)
+        self.assertEqual(again.sql.execute("SELECT number, square FROM numbers").fetchall(), [(2, 4), (3, 9)])
+        self.assertEqual(again.sql.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+
+    def test_no_room_for_a_long_journal(self) -> None:
+        """
+        A write-ahead log that cannot be made longer, or is not there, stays as it is.
+        """
+        in_memory = Connection(":memory:", cache_kib=100)
+        self.addCleanup(in_memory.close)
+        self.assertTrue(in_memory.lengthen_journal())
 
 
 class StoreErrorTests(SynchronousTestCase):

@@ -4,6 +4,7 @@ Transactions: what is done together, and what happens when one fails.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from p2panda_tw.core.stored import Ingested, StoredOperation
 from p2panda_tw.core.topic import Form
 from p2panda_tw.errors import LocalProtocolError, StoreError, StoreFull
 from p2panda_tw.store.jobs import Job, JobQueue
-from p2panda_tw.store.limits import DELETE_CHUNK, TRANSACTION_SECONDS
+from p2panda_tw.store.limits import DELETE_CHUNK, TRANSACTION_SECONDS, WAL_BYTES
 from p2panda_tw.store.schema import open_database, schema_scripts
 from p2panda_tw.store.writer import Delivery, Writer
 from tests.store.logs import NOW_US, OTHER_TOPIC, OWN_KEY, TOPIC, Log
@@ -276,8 +277,8 @@ class TidyTests(WriterTestCase):
         assert isinstance(result, Ingested)
         self.assertEqual(len(result.refused), 1)
         left = []
-        while self.writer.has_leftovers:
-            self.writer.tidy()
+        while self.writer.has_chores:
+            self.writer.do_chore()
             left.append(self.count())
         self.assertEqual(left[-1], 1)
         self.assertEqual(left, sorted(left, reverse=True))
@@ -293,8 +294,8 @@ class TidyTests(WriterTestCase):
         self.run_jobs(Job(lambda writer: writer.ingest(OTHER_TOPIC, keep)))
         delivery = self.run_jobs(Job(lambda writer: writer.forget_topic(TOPIC)))
         self.assertEqual([change.record for change in delivery.changes], [None])
-        while self.writer.has_leftovers:
-            self.writer.tidy()
+        while self.writer.has_chores:
+            self.writer.do_chore()
         self.assertEqual([self.count(table) for table in ("topics", "logs", "operations", "arrivals")], [1, 1, 3, 3])
 
     def test_forgotten_in_one_go(self) -> None:
@@ -303,8 +304,8 @@ class TidyTests(WriterTestCase):
         """
         delivery = self.run_jobs(self.ingest_job(), Job(lambda writer: writer.forget_topic(TOPIC)))
         self.assertEqual((self.results(delivery), delivery.news), ([[1, 2, 3], None], []))
-        while self.writer.has_leftovers:
-            self.writer.tidy()
+        while self.writer.has_chores:
+            self.writer.do_chore()
         self.assertEqual([self.count(table) for table in ("logs", "operations", "arrivals")], [0, 0, 0])
 
     def test_closed_in_between(self) -> None:
@@ -312,10 +313,28 @@ class TidyTests(WriterTestCase):
         What is left over when the store is closed waits for the next start, and nobody tries to delete it before.
         """
         self.run_jobs(self.ingest_job(), Job(lambda writer: writer.forget_topic(TOPIC)))
-        self.assertTrue(self.writer.has_leftovers)
+        self.assertTrue(self.writer.has_chores)
         self.writer.close()
-        self.assertFalse(self.writer.has_leftovers)
+        self.assertFalse(self.writer.has_chores)
         again = open_database(self.connection.path, schema_scripts()).connection
         writer = Writer(again, OWN_KEY, self.clock.seconds, synced=True)
         self.addCleanup(writer.close)
-        self.assertTrue(writer.has_leftovers)
+        self.assertTrue(writer.has_chores)
+
+    def test_long_journal(self) -> None:
+        """
+        Where commits wait for the disk, the write-ahead log is made as long in advance as it will be.
+        """
+        self.run_jobs(self.publish_job())
+        while self.writer.has_chores:
+            self.writer.do_chore()
+        self.assertEqual(os.path.getsize(self.connection.path + "-wal"), WAL_BYTES)
+
+    def test_short_journal(self) -> None:
+        """
+        Where they do not, it grows as it goes.
+        """
+        writer = Writer(self.connection, OWN_KEY, self.clock.seconds, synced=False)
+        writer.do_chore()
+        self.assertFalse(writer.has_chores)
+        self.assertLess(os.path.getsize(self.connection.path + "-wal"), WAL_BYTES)
