@@ -24,7 +24,7 @@ from p2panda_tw.core.hash import HASH_LENGTH, Hash
 from p2panda_tw.core.header_error import HeaderError
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.errors import LocalProtocolError, RemoteProtocolError
-from p2panda_tw.wire.cbor import encode
+from p2panda_tw.wire.cbor import encode_uint
 from p2panda_tw.wire.cbor_check import read_head, skip_tags
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class NodeExtensions:
         if not 0 <= self.timestamp <= _MAX_TIMESTAMP:
             raise LocalProtocolError(f"A timestamp of {self.timestamp} does not fit 64 bits.")
         flag = b"\xf5" if self.prune_flag else b"\xf4"
-        return _PLAIN_START + self.log_id.raw + encode(self.timestamp) + flag
+        return _PLAIN_START + self.log_id.raw + encode_uint(self.timestamp) + flag
 
 
 def is_plain(item: bytes) -> bool:

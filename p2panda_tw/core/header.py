@@ -46,7 +46,7 @@ from p2panda_tw.core.header_error import (
 from p2panda_tw.core.identity import SigningKey, VerifyingKey, verifying_key
 from p2panda_tw.core.logs import MAX_SEQ_NUM
 from p2panda_tw.errors import DecodeError, LocalProtocolError
-from p2panda_tw.wire.cbor import encode
+from p2panda_tw.wire.cbor import encode_uint
 from p2panda_tw.wire.cbor_check import CborError, check_item
 
 __all__ = [
@@ -233,10 +233,12 @@ def build_header(
         raise LocalProtocolError("A backlink belongs to every operation but the first of a log.")
     if body is not None and len(body) > MAX_PAYLOAD_SIZE:
         raise LocalProtocolError("A body has 4 GiB or more.")
-    fields: list[bytes] = [encode(len(body) if body else 0)]
-    if body:
-        fields.append(_HASH_MARK + Hash.of(body).raw)
-    fields.append(encode(seq_num))
+    payload_size = len(body) if body else 0
+    payload_hash = Hash.of(body) if body else None
+    fields: list[bytes] = [encode_uint(payload_size)]
+    if payload_hash is not None:
+        fields.append(_HASH_MARK + payload_hash.raw)
+    fields.append(encode_uint(seq_num))
     if backlink is not None:
         fields.append(_HASH_MARK + backlink.raw)
     if extensions is not None:
@@ -249,7 +251,17 @@ def build_header(
     raw = bytes((0x83 + len(fields),)) + key + _SIGNATURE_MARK + signature + rest
     if len(raw) > MAX_HEADER_SIZE:
         raise LocalProtocolError(f"A header of {len(raw)} bytes is too long; at most {MAX_HEADER_SIZE} are possible.")
-    return decode_header(raw, verify=False)
+    return Header(
+        verifying_key=signing_key.verifying_key,
+        signature=signature,
+        payload_size=payload_size,
+        payload_hash=payload_hash,
+        seq_num=seq_num,
+        backlink=backlink,
+        extensions=extensions,
+        raw=raw,
+        hash=Hash.of(raw),
+    )
 
 
 def _check_extensions(extensions: bytes) -> None:

@@ -15,7 +15,14 @@ from itertools import chain
 from typing import Final
 
 from p2panda_tw.errors import DecodeError, StoreError, StoreFull
-from p2panda_tw.store.limits import BUSY_TIMEOUT_MS, CHECKPOINT_PAGES, WAL_BYTES, WAL_KEPT_BYTES, WAL_PIECE
+from p2panda_tw.store.limits import (
+    BUSY_TIMEOUT_MS,
+    CHECKPOINT_PAGES,
+    CHECKPOINT_PAGES_SYNCED,
+    WAL_BYTES,
+    WAL_KEPT_BYTES,
+    WAL_PIECE,
+)
 
 __all__ = ["Connection", "Value", "damaged", "store_error", "translated"]
 
@@ -110,6 +117,7 @@ class Connection:
         """
         self.path = path
         self._synced = False
+        self._writes_ahead = False
         with translated(path):
             self.sql = sqlite3.connect(path, isolation_level=None, check_same_thread=not any_thread)
             self.sql.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
@@ -121,11 +129,18 @@ class Connection:
         """
         Choose the journal that lets others read while we write.
         """
-        self.sql.execute("PRAGMA journal_mode = WAL")
-        self.sql.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        self._writes_ahead = self.sql.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
         self.sql.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
-        self.sql.execute("PRAGMA synchronous = NORMAL")
-        self._synced = False
+        self._sync(False)
+
+    def _sync(self, synced: bool) -> None:
+        """
+        @param synced: Transactions wait for the disk from now on.
+        """
+        self.sql.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+        pages = CHECKPOINT_PAGES_SYNCED if synced else CHECKPOINT_PAGES
+        self.sql.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+        self._synced = synced
 
     def read_only(self) -> None:
         """
@@ -144,9 +159,10 @@ class Connection:
         """
         try:
             if synced != self._synced:
-                self.sql.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
-                self._synced = synced
-            self.sql.execute("BEGIN IMMEDIATE")
+                self._roll_back()  # the setting cannot be changed inside a transaction
+                self._sync(synced)
+            if not self.sql.in_transaction:
+                self.sql.execute("BEGIN IMMEDIATE")
             yield
             self.sql.execute("COMMIT")
         except BaseException as error:
@@ -154,6 +170,17 @@ class Connection:
             if isinstance(error, sqlite3.Error):
                 raise store_error(error, self.path) from error
             raise
+
+    def begin_early(self) -> None:
+        """
+        Begin the next L{transaction} while nobody waits for it, if it is likely to be a synced one again. Others can
+        read meanwhile. If it does not work now, the transaction itself says why.
+        """
+        if self._synced and self._writes_ahead:
+            try:
+                self.sql.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error:
+                self._roll_back()
 
     @contextmanager
     def moment(self) -> Iterator[None]:
@@ -184,6 +211,9 @@ class Connection:
         """
         start = 0
         left = len(rows)
+        if left == 1:  # as often as somebody publishes
+            self.sql.execute(_for_rows(into, len(rows[0]), 1), rows[0])
+            return
         for size in _SIZES:
             while left >= size:
                 statement = _for_rows(into, len(rows[start]), size)
@@ -213,6 +243,7 @@ class Connection:
         """
         Move what the write-ahead log holds into the database, and empty it.
         """
+        self._roll_back()
         self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:

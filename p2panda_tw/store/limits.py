@@ -11,6 +11,7 @@ __all__ = [
     "BATCH_OPERATIONS",
     "BUSY_TIMEOUT_MS",
     "CHECKPOINT_PAGES",
+    "CHECKPOINT_PAGES_SYNCED",
     "CURSOR_DELAY",
     "CURSOR_RETRY",
     "DELETE_CHUNK",
@@ -138,17 +139,19 @@ READER_CACHE_KIB: Final = 2048
 Memory for pages of the database, per thread. (Mapping the file instead makes the process grow with what is read.)
 """
 
-CHECKPOINT_PAGES: Final = 1000
+CHECKPOINT_PAGES: Final = 2000
+CHECKPOINT_PAGES_SYNCED: Final = 500
 """
-How many pages of 4 KiB the write-ahead log takes before they are moved into the database.
-"""
-
-WAL_BYTES: Final = CHECKPOINT_PAGES * (4096 + 24)
-"""
-The length of the write-ahead log that it has before each checkpoint: pages with their heads.
+How many pages of 4 KiB the write-ahead log takes before they are moved into the database; the second where transactions
+wait for the disk, so that none of them has to move much.
 """
 
-WAL_PIECE: Final = 256 * 1024
+WAL_BYTES: Final = CHECKPOINT_PAGES_SYNCED * (4096 + 24)
+"""
+The length that the write-ahead log has before each of these: pages with their heads.
+"""
+
+WAL_PIECE: Final = 512 * 1024
 """
 How much of that is written at once in advance.
 """

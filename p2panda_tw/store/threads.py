@@ -117,6 +117,8 @@ class Threads:
             self._writer.do_chore()
         if self._writer.has_chores or not self._queue.rest():
             self._worker.do(self._step)
+        else:
+            self._writer.get_ready()
 
     def read(self, query: Callable[[Connection], T]) -> Deferred[T]:
         """

@@ -81,8 +81,8 @@ class Delivery(NamedTuple):
 
 class Writer:
     """
-    The one who changes the database. Its methods other than L{run}, L{do_chore} and L{close} are for the jobs, inside a
-    transaction.
+    The one who changes the database. Its methods other than L{run}, L{do_chore}, L{get_ready} and L{close} are for the
+    jobs, inside a transaction.
 
     @ivar connection: To the database.
     @ivar topics: All topics.
@@ -306,6 +306,12 @@ class Writer:
         except StoreError as error:
             self._log.warn("Deleting what is left over has to wait for the next start. {error}", error=error)
             self._rows.has_leftovers = False
+
+    def get_ready(self) -> None:
+        """
+        Do now what the next transaction would begin with.
+        """
+        self.connection.begin_early()
 
     def close(self) -> None:
         """

@@ -41,6 +41,7 @@ __all__ = [
     "check_item",
     "decode",
     "encode",
+    "encode_uint",
 ]
 
 
@@ -202,6 +203,15 @@ def encode(value: object) -> bytes:
     @raise LocalProtocolError: It has none: another type, a text with lone surrogates, or deeper than L{MAX_DEPTH}.
     """
     return _encode(value, MAX_DEPTH)
+
+
+def encode_uint(number: int) -> bytes:
+    """
+    The same for what is known to be an integer, and at once.
+
+    @param number: From 0 to 2^64 - 1.
+    """
+    return _head(0x00, number)
 
 
 def _encode(value: object, depth: int) -> bytes:

@@ -4,6 +4,7 @@ How threads get the reactor's attention.
 
 from __future__ import annotations
 
+import sys
 import threading
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -107,3 +108,13 @@ class BellTests(SynchronousTestCase):
         self.assertEqual(self.called, [1])
         self.bell.ring(lambda: self.called.append(2))
         self.assertEqual(self.called, [1])
+
+
+class SocketBellTests(BellTests):
+    """
+    The same where there is no eventfd.
+    """
+
+    def setUp(self) -> None:
+        self.patch(sys, "platform", "other")
+        super().setUp()
