@@ -1,7 +1,7 @@
 # -*- test-case-name: tests.store.test_bell -*-
 """
 How another thread has something done by the reactor's thread, with little delay: it puts a call into a queue and writes
-into a descriptor that the reactor watches. C{callFromThread} of the asyncio reactor plans a delayed call for each, which
+into something that the reactor watches. C{callFromThread} of the asyncio reactor plans a delayed call for each, which
 costs twice as much.
 """
 
@@ -12,7 +12,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable
-from io import RawIOBase
+from io import FileIO, RawIOBase
 from typing import Final
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -33,7 +33,7 @@ def _make_wire() -> tuple[RawIOBase, RawIOBase]:
     @return: Two ends, which may be the same: what is written into the second can be read from the first. Neither waits.
     """
     if sys.platform == "linux":
-        counter = open(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), "r+b", buffering=0)
+        counter = FileIO(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), "r+")
         return counter, counter
     ends = []
     for end in socket.socketpair():

@@ -2,13 +2,18 @@
 """
 Where each log stands: the table of logs, with the rows that were used last in memory. It answers what comes next in a
 log without a look at its operations, and gives every log its short name in the database.
+
+A log to which operations are added one by one, as our own are when somebody publishes, has an open row: it leaves the
+tip to the operations, so that each addition changes one page of the database less. Who reads finds all that a row
+leaves out in the view C{heads}.
 """
 
 from __future__ import annotations
 
 from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.identity import VerifyingKey
-from p2panda_tw.store.connection import Connection
+from p2panda_tw.core.logs import MAX_SEQ_NUM
+from p2panda_tw.store.connection import Connection, damaged
 from p2panda_tw.store.limits import HEADS
 from p2panda_tw.store.topics import OpenTopic
 
@@ -21,7 +26,7 @@ An operation is stored at C{log_key << SEQ_BITS | seq_num}.
 
 EMPTY = -1
 """
-The tip of a log without operations.
+The tip of a log without operations, and in a row: the last operation is the tip.
 """
 
 
@@ -36,9 +41,10 @@ class Head:
     @ivar bytes_until: Bytes of all operations up to and including the tip, those included that were pruned.
     @ivar bytes_before: Of these, the bytes before C{first}.
     @ivar changed: The row is to be written.
+    @ivar is_open: The row leaves the tip to the operations.
     """
 
-    __slots__ = ("bytes_before", "bytes_until", "changed", "first", "key", "tip", "tip_id")
+    __slots__ = ("bytes_before", "bytes_until", "changed", "first", "is_open", "key", "tip", "tip_id")
 
     def __init__(self) -> None:
         self.key = 0
@@ -48,6 +54,7 @@ class Head:
         self.bytes_until = 0
         self.bytes_before = 0
         self.changed = False
+        self.is_open = False
 
     def position(self, seq_num: int) -> int:
         """
@@ -66,6 +73,7 @@ class Heads:
         """
         @param limit: How many logs are remembered between transactions.
         """
+        self._path = connection.path
         self._sql = connection.sql
         self._limit = limit
         self._recent: dict[tuple[int, bytes], Head] = {}
@@ -90,8 +98,27 @@ class Heads:
         head = Head()
         if row is not None:
             head.key, head.first, head.tip, tip_id, head.bytes_until, head.bytes_before = row
-            head.tip_id = Hash(tip_id)
+            if head.tip == EMPTY:
+                head.is_open = True
+                self._read_tip(head)
+            else:
+                head.tip_id = Hash(tip_id)
         return head
+
+    def _read_tip(self, head: Head) -> None:
+        """
+        Look at the last operation.
+        """
+        query = """
+            SELECT position - ?, bytes_until, header FROM operations
+            WHERE position BETWEEN ? AND ? ORDER BY position DESC LIMIT 1
+        """
+        start = head.position(0)
+        row = self._sql.execute(query, (start, start, start + MAX_SEQ_NUM)).fetchone()
+        if row is None:
+            raise damaged(self._path, "the operations of a log are missing in it")
+        head.tip, head.bytes_until, header = row
+        head.tip_id = Hash.of(header)
 
     def begin(self, head: Head, topic: OpenTopic, author: VerifyingKey) -> None:
         """
@@ -107,11 +134,21 @@ class Heads:
 
     def mark(self, head: Head) -> None:
         """
-        Have a changed log written.
+        Have the row of a changed log written.
         """
         if not head.changed:
             head.changed = True
             self._changed.append(head)
+
+    def move(self, head: Head, *, singly: bool) -> None:
+        """
+        Note that a log gets another tip.
+
+        @param singly: More will follow, one by one.
+        """
+        if not (singly and head.is_open):
+            head.is_open = singly
+            self.mark(head)
 
     def write(self) -> None:
         """
@@ -122,8 +159,8 @@ class Heads:
         """
         for head in self._changed:
             assert head.tip_id is not None  # only logs with operations change
-            row = (head.first, head.tip, head.tip_id.raw, head.bytes_until, head.bytes_before, head.key)
-            self._sql.execute(statement, row)
+            tip = (EMPTY, b"", 0) if head.is_open else (head.tip, head.tip_id.raw, head.bytes_until)
+            self._sql.execute(statement, (head.first, *tip, head.bytes_before, head.key))
             head.changed = False
         self._changed.clear()
 

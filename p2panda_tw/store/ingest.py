@@ -198,13 +198,14 @@ class Ingest:
             )
         )
 
-    def _store(self, topic: OpenTopic, head: Head, header: Header, body: bytes | None, prune: bool) -> StoredOperation:
+    def _store(
+        self, topic: OpenTopic, head: Head, header: Header, body: bytes | None, prune: bool, *, singly: bool = False
+    ) -> StoredOperation:
         if not head.key:
             self._heads.begin(head, topic, header.verifying_key)
             topic.logs += 1
             head.first = header.seq_num
-        if not head.changed:
-            self._heads.mark(head)
+        self._heads.move(head, singly=singly)
         before = head.bytes_until
         head.bytes_until = before + len(header.raw) + header.payload_size
         position = head.position(header.seq_num)
@@ -218,6 +219,7 @@ class Ingest:
             self._rows.delete_operations(head.position(head.first), position - 1)
             head.first = header.seq_num
             head.bytes_before = before
+            self._heads.mark(head)
             topic.pruned[header.verifying_key.raw] = header.seq_num
         return stored
 
@@ -267,7 +269,7 @@ class Ingest:
         header = build_header(
             self._signing_key, body=body, seq_num=head.tip + 1, backlink=head.tip_id, extensions=extensions
         )
-        stored = self._store(topic, head, header, body, prune)
+        stored = self._store(topic, head, header, body, prune, singly=True)
         if self._gaps:
             self._close_gap(topic, head, author, _Report())
         return stored

@@ -2,8 +2,8 @@
 """
 Questions about logs that need no look at their operations. Each one is about one moment of the database.
 
-Heights come from the table of logs. Sizes, too: a log has no holes, so that the number of operations in a range follows
-from its ends, and its bytes from the running totals at its ends.
+Heights come from the view C{heads} of the table of logs. Sizes, too: a log has no holes, so that the number of
+operations in a range follows from its ends, and its bytes from the running totals at its ends.
 
 Answers about many logs come out of the database in one value each, because fetching row by row gives the interpreter
 lock back at each of them, which beside a busy thread takes a switch interval.
@@ -64,7 +64,7 @@ def read_heights(connection: Connection, topic_key: int, log_id: LogId) -> Heigh
 
     @return: Where all logs of a topic stand.
     """
-    query = "SELECT group_concat(hex(author) || ' ' || tip_seq) FROM logs WHERE topic_key = ? AND log_id = ?"
+    query = "SELECT group_concat(hex(author) || ' ' || tip_seq) FROM heads WHERE topic_key = ? AND log_id = ?"
     with connection.moment():
         rows = _packed(connection, query, (topic_key, encode_log_id(log_id)))
         newest = newest_arrival(connection, topic_key)
@@ -93,7 +93,7 @@ def read_log(connection: Connection, topic_key: int, author: VerifyingKey, log_i
     """
     query = """
         SELECT log_key, first_seq, tip_seq, bytes_until, bytes_before
-        FROM logs WHERE topic_key = ? AND author = ? AND log_id = ?
+        FROM heads WHERE topic_key = ? AND author = ? AND log_id = ?
     """
     row = connection.sql.execute(query, (topic_key, author.raw, encode_log_id(log_id))).fetchone()
     return None if row is None else Log(*row)
@@ -110,7 +110,7 @@ def _read_logs(connection: Connection, topic_key: int, authors: Iterable[Verifyi
                 hex(author) || ' ' || hex(log_id) || ' ' || log_key || ' ' || first_seq || ' ' || tip_seq || ' ' ||
                 bytes_until || ' ' || bytes_before
             )
-            FROM logs WHERE topic_key = ? AND author IN ({_marks(chunk)})
+            FROM heads WHERE topic_key = ? AND author IN ({_marks(chunk)})
         """
         parameters: list[Value] = [topic_key, *[author.raw for author in chunk]]
         for author, log_id, *numbers in _packed(connection, query, parameters):
@@ -185,7 +185,7 @@ def read_stats(connection: Connection) -> dict[int, TopicStats]:
     """
     query = """
         SELECT topic_key, COUNT(*), SUM(tip_seq - first_seq + 1), SUM(bytes_until - bytes_before)
-        FROM logs GROUP BY topic_key
+        FROM heads GROUP BY topic_key
     """
     rows = connection.sql.execute(query).fetchall()
     return {topic_key: TopicStats(logs, operations, size) for topic_key, logs, operations, size in rows}

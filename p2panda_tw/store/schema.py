@@ -102,6 +102,7 @@ def _prepare(connection: Connection, versions: list[str], created: bool) -> Open
         connection.checkpoint()
         _check_size(connection)
         if version < len(versions):
+            _check_tables(connection, versions[:version])
             _back_up(connection, version)
             _run(sql, versions, version)
             connection.checkpoint()
@@ -179,7 +180,7 @@ def _check_size(connection: Connection) -> None:
 
 def _check_tables(connection: Connection, versions: list[str]) -> None:
     """
-    Compare tables and columns with what the scripts make.
+    Compare tables, views and columns with what the scripts make.
     """
     with closing(sqlite3.connect(IN_MEMORY, isolation_level=None)) as wanted:
         _run(wanted, versions, 0)
@@ -191,7 +192,7 @@ def _columns(sql: sqlite3.Connection) -> list[tuple[str, str]]:
     query = """
         SELECT tables.name, columns.name
         FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
-        WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%'
+        WHERE tables.type IN ('table', 'view') AND tables.name NOT LIKE 'sqlite_%'
         ORDER BY tables.name, columns.cid
     """
     return sql.execute(query).fetchall()

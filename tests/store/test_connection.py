@@ -107,6 +107,45 @@ class ConnectionTests(SynchronousTestCase):
             self.connection.insert("INSERT INTO numbers (number, square) VALUES", rows)
         self.assertEqual(len(self.numbers()), 10000)
 
+    def test_begun_early(self) -> None:
+        """
+        A transaction that was begun early is the next one. Meanwhile others read what was committed; and whatever cannot be
+        done inside a transaction can be done all the same.
+        """
+        reader = Connection(self.connection.path, cache_kib=100)
+        self.addCleanup(reader.close)
+        statements: list[str] = []
+        for number in (2, 3):
+            with self.connection.transaction(synced=True):
+                self.connection.sql.execute("INSERT INTO numbers VALUES (?, ?)", (number, number * number))
+            self.connection.begin_early()
+            self.assertEqual(reader.sql.execute("SELECT COUNT(*) FROM numbers").fetchone(), (number - 1,))
+            self.connection.sql.set_trace_callback(statements.append)
+        self.connection.sql.set_trace_callback(None)
+        self.assertEqual(statements, ["INSERT INTO numbers VALUES (3, 9)", "COMMIT", "BEGIN IMMEDIATE"])
+        with self.connection.transaction():
+            self.connection.sql.execute("INSERT INTO numbers VALUES (4, 16)")
+        with self.connection.transaction(synced=True):
+            pass
+        self.connection.begin_early()
+        self.connection.checkpoint()
+        self.assertEqual(self.numbers(), [(2, 4), (3, 9), (4, 16)])
+
+    def test_not_begun_early(self) -> None:
+        """
+        Where transactions do not wait for the disk, or another program is writing, nothing is begun.
+        """
+        self.connection.begin_early()
+        self.assertFalse(self.connection.sql.in_transaction)
+        with self.connection.transaction(synced=True):
+            pass
+        other = Connection(self.connection.path, cache_kib=100)
+        self.addCleanup(other.close)
+        other.sql.execute("BEGIN IMMEDIATE")
+        self.connection.sql.execute("PRAGMA busy_timeout = 0")
+        self.connection.begin_early()
+        self.assertFalse(self.connection.sql.in_transaction)
+
     def test_long_journal(self) -> None:
         """
         The write-ahead log gets its length bit by bit, in advance, and transactions go into what is there.

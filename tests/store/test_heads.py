@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.topic import Form
+from p2panda_tw.errors import StoreError
 from p2panda_tw.store.connection import Connection
 from p2panda_tw.store.heads import EMPTY, Heads
 from p2panda_tw.store.schema import IN_MEMORY, open_database, schema_scripts
@@ -61,6 +62,52 @@ class HeadsTests(SynchronousTestCase):
         self.assertEqual((first.tip, first.tip_id, first.bytes_until), (5, Hash.of(b"5"), 200))
         self.assertEqual((second.tip, second.bytes_until), (0, 100))
         self.assertNotEqual(first.key, second.key)
+
+    def test_open_row(self) -> None:
+        """
+        A row to which operations are added one by one is written once. Then the last operation is the tip, for us and for
+        who reads; until several come at once.
+        """
+        key = Log(2).author
+        self.advance(2, 3)
+        self.heads.write()
+        head = self.heads.get(self.topic, key)
+        statements: list[str] = []
+        for tip in (4, 5):
+            operation = Log(2).extend(1)[0]
+            head.tip, head.tip_id, head.bytes_until = tip, Hash.of(operation.header), 100 * tip
+            self.heads.move(head, singly=True)
+            row = (head.position(tip), head.bytes_until, operation.header)
+            self.connection.sql.execute("INSERT INTO operations (position, bytes_until, header) VALUES (?, ?, ?)", row)
+            self.connection.sql.set_trace_callback(statements.append)
+            self.heads.write()
+            self.connection.sql.set_trace_callback(None)
+        self.assertEqual(len(statements), 1)
+        self.assertEqual(self.rows("logs"), [(-1, 0)])
+        self.assertEqual(self.rows("heads"), [(5, 500)])
+        self.heads.forget()
+        again = self.heads.get(self.topic, key)
+        self.assertEqual((again.tip, again.tip_id, again.bytes_until), (5, head.tip_id, 500))
+        self.assertTrue(again.is_open)
+        self.heads.move(again, singly=False)
+        self.heads.write()
+        self.assertEqual(self.rows("logs"), [(5, 500)])
+
+    def test_open_row_without_operations(self) -> None:
+        """
+        An open row with no operation behind it is damage.
+        """
+        self.advance(2, 3)
+        self.heads.write()
+        self.connection.sql.execute("UPDATE logs SET tip_seq = -1")
+        self.heads.forget()
+        self.assertRaises(StoreError, self.heads.get, self.topic, Log(2).author)
+
+    def rows(self, table: str) -> list[tuple[int, int]]:
+        """
+        Tip and bytes of each log.
+        """
+        return self.connection.sql.execute(f"SELECT tip_seq, bytes_until FROM {table}").fetchall()
 
     def test_limit(self) -> None:
         """

@@ -5,6 +5,7 @@ Database files: new ones, older ones, and those that are not right.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +17,12 @@ from p2panda_tw.errors import StoreError
 from p2panda_tw.store.schema import APPLICATION_ID, open_database, schema_scripts
 from tests.store.logs import TOPIC, Log, StoreTestCase
 
-SECOND_VERSION = "ALTER TABLE topics ADD COLUMN colour TEXT NOT NULL DEFAULT 'green';\n"
+NEWEST = sum(entry.name.endswith(".sql") for entry in schema_scripts().iterdir())
+"""
+The schema version of this program.
+"""
+
+LATER_VERSION = "ALTER TABLE topics ADD COLUMN colour TEXT NOT NULL DEFAULT 'green';\n"
 
 OBVIOUS = {"topic_key", "log_key", "node_id", "value"}
 """
@@ -205,17 +211,19 @@ class WrongFileTests(FileTestCase):
 
 class UpgradeTests(FileTestCase):
     """
-    A later version of this program, with a second script.
+    A later version of this program, with one more script.
     """
 
     def setUp(self) -> None:
         super().setUp()
         self.scripts = self.directory / "scripts"
         self.scripts.mkdir()
-        first = (schema_scripts() / "0001.sql").read_text()
-        (self.scripts / "0001.sql").write_text(first)
-        (self.scripts / "0002.sql").write_text(SECOND_VERSION)
-        self.backup = Path(f"{self.path}.backup-v1")
+        for number in range(1, NEWEST + 1):
+            name = f"{number:04}.sql"
+            (self.scripts / name).write_text((schema_scripts() / name).read_text())
+        self.later = self.scripts / f"{NEWEST + 1:04}.sql"
+        self.later.write_text(LATER_VERSION)
+        self.backup = Path(f"{self.path}.backup-v{NEWEST}")
 
     def version(self, path: Path) -> int:
         """
@@ -231,10 +239,10 @@ class UpgradeTests(FileTestCase):
         """
         self.fill()
         store = self.open_store(str(self.path), scripts=self.scripts)
-        self.assertEqual(store.upgraded_from, 1)
+        self.assertEqual(store.upgraded_from, NEWEST)
         self.assertEqual(len(self.stored(store=store)), 300)
         self.successResultOf(store.close())
-        self.assertEqual((self.version(self.path), self.version(self.backup)), (2, 1))
+        self.assertEqual((self.version(self.path), self.version(self.backup)), (NEWEST + 1, NEWEST))
         with closing(sqlite3.connect(self.path)) as database:
             self.assertEqual(database.execute("SELECT colour FROM topics").fetchall(), [("green",)])
         with closing(sqlite3.connect(self.backup)) as database:
@@ -242,12 +250,36 @@ class UpgradeTests(FileTestCase):
         again = self.open_store(str(self.path), scripts=self.scripts)
         self.assertIsNone(again.upgraded_from)
 
+    def test_first_version(self) -> None:
+        """
+        A database of the first version, which has no open rows of logs and no view of them.
+        """
+        self.fill()
+        with closing(sqlite3.connect(self.path)) as database:
+            database.execute("DROP VIEW heads")
+            database.execute("PRAGMA user_version = 1")
+        store = self.open_store(str(self.path))
+        self.assertEqual((store.upgraded_from, len(self.stored(store=store))), (1, 300))
+        heights = self.successResultOf(store.heights(TOPIC)).heights
+        self.assertEqual([list(logs.values()) for logs in heights.values()], [[299]])
+
+    def test_damaged(self) -> None:
+        """
+        An older database with other tables is refused before anything is done to it.
+        """
+        self.fill()
+        with closing(sqlite3.connect(self.path)) as database:
+            database.execute("DROP TABLE topic_peers")
+        error = self.assertRaises(StoreError, open_database, str(self.path), self.scripts)
+        self.assertIn("damaged", str(error))
+        self.assertEqual((self.backup.exists(), self.version(self.path)), (False, NEWEST))
+
     def test_new_database(self) -> None:
         """
         A new database gets all versions at once, and no copy.
         """
         self.open_store(str(self.path), scripts=self.scripts)
-        self.assertEqual(self.version(self.path), 2)
+        self.assertEqual(self.version(self.path), NEWEST + 1)
         self.assertFalse(self.backup.exists())
 
     def test_older_backup_stays(self) -> None:
@@ -258,14 +290,14 @@ class UpgradeTests(FileTestCase):
         self.backup.write_bytes(b"precious")
         self.open_store(str(self.path), scripts=self.scripts)
         self.assertEqual(self.backup.read_bytes(), b"precious")
-        self.assertEqual(self.version(Path(f"{self.backup}-2")), 1)
+        self.assertEqual(self.version(Path(f"{self.backup}-2")), NEWEST)
 
     def test_failing_script(self) -> None:
         """
         If a script fails, the database stays what it was, and the old program can still use it.
         """
         self.fill()
-        (self.scripts / "0002.sql").write_text(SECOND_VERSION + "INSERT INTO nowhere VALUES (1);")
+        self.later.write_text(LATER_VERSION + "INSERT INTO nowhere VALUES (1);")
         error = self.assertRaises(StoreError, open_database, str(self.path), self.scripts)
         self.assertIn("nowhere", str(error))
         self.assertEqual(len(self.stored(store=self.open_store(str(self.path)))), 300)
@@ -274,7 +306,7 @@ class UpgradeTests(FileTestCase):
         """
         Scripts with a hole in their numbers are not used at all.
         """
-        (self.scripts / "0004.sql").write_text("")
+        (self.scripts / f"{NEWEST + 3:04}.sql").write_text("")
         self.assertRaises(StoreError, open_database, str(self.path), self.scripts)
         self.assertFalse(self.path.exists())
 
@@ -291,6 +323,7 @@ class ScriptTests(SynchronousTestCase):
         for entry in schema_scripts().iterdir():
             if not entry.name.endswith(".sql"):
                 continue
-            for line in entry.read_text().splitlines():
+            tables = re.sub(r"CREATE VIEW[^;]*;", "", entry.read_text())
+            for line in tables.splitlines():
                 if line.startswith("    ") and not line.strip().startswith(("PRIMARY KEY", "UNIQUE")):
                     self.assertTrue("--" in line or line.split()[0] in OBVIOUS, line)
