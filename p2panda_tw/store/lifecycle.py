@@ -3,7 +3,7 @@
 The life of the store: opening, closing, and the way of everything in between.
 
 Changes become jobs for the writing thread, questions go to a reading thread. What a transaction brought comes back in
-one call, which first notes it in the rings, then fires the Deferreds, then tells the listeners.
+one call, which first notes it in the rings, then tells the listeners, then fires the Deferreds.
 """
 
 from __future__ import annotations
@@ -280,10 +280,11 @@ class StoreService(Service):
                 self._cursors.forget(change.key)
         for news in delivery.news:
             self._feeds.note(news)
-        for done, result in delivery.results:
-            done.callback(result)
         for news in delivery.news:
             self._feeds.tell(news)
+        # The last thing, so that a thread which then gets work need not wait for us to be through.
+        for done, result in delivery.results:
+            done.callback(result)
 
     def _write_cursors(self) -> None:
         cursors = self._cursors.take()
