@@ -44,7 +44,6 @@ PURE: Final = (
     "sync.live",
     "sync.log_sync",
     "sync.messages",
-    "sync.once",
     "sync.operation_frames",
     "sync.pacing",
     "sync.progress",

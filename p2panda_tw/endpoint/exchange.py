@@ -7,7 +7,6 @@ not speak the protocol, and that is an answer, too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from p2panda_tw.core.identity import NodeId, SigningKey
+from p2panda_tw.core.once import OncePerCause
 from p2panda_tw.endpoint.addresses import Address
 from p2panda_tw.endpoint.dial import short
 from p2panda_tw.endpoint.known import MAX_NODES
@@ -125,7 +125,7 @@ class AddressExchange(Service):
         self._running: dict[IConnection, Deferred[None]] = {}
         self._own: tuple[tuple[Address, ...], int, bytes] | None = None
         self._stops: list[Callable[[], None]] = []
-        self._complaints: dict[tuple[NodeId, str], None] = {}
+        self._once = OncePerCause()
 
     @override
     def startService(self) -> None:
@@ -224,9 +224,13 @@ class AddressExchange(Service):
                 waiting.callback(answer)
 
     def _found(self, node_id: NodeId, is_ours: bool) -> None:
+        """
+        Note it, and tell who waits to know.
+        """
         if node_id not in self._ours and len(self._ours) >= MAX_NODES:
             self._forget(next(iter(self._ours)))
         self._ours[node_id] = is_ours
+        self._answer(node_id, is_ours)
 
     def _connected(self, connection: IConnection, dialled: bool) -> None:
         """
@@ -256,7 +260,6 @@ class AddressExchange(Service):
 
     def _accepted(self, connection: IConnection) -> None:
         self._found(connection.node_id, True)
-        self._answer(connection.node_id, True)
         Deferred.fromCoroutine(self._run(connection, dialler=False)).addErrback(self._log_failure)
 
     async def _run(self, connection: IConnection, dialler: bool) -> None:
@@ -277,7 +280,6 @@ class AddressExchange(Service):
             self._learn(node_id, await stream.received)
             if had_addresses:
                 self._delivered[node_id] = None
-            self._answer(node_id, True)
             if dialler:
                 connection.close("done")
         except RemoteProtocolError as error:
@@ -314,16 +316,8 @@ class AddressExchange(Service):
         return self._own[2]
 
     def _complain(self, node_id: NodeId, reason: str) -> None:
-        """
-        Warn once per node and cause. A reason with other numbers is the same cause.
-        """
-        cause = re.sub("[0-9]+", "#", reason)
-        if (node_id, cause) in self._complaints:
-            return
-        self._complaints[node_id, cause] = None
-        if len(self._complaints) > MAX_NODES:
-            del self._complaints[next(iter(self._complaints))]
-        self._log.warn("Exchange of addresses with {node}: {reason}", node=short(node_id), reason=reason)
+        if self._once.is_news(node_id, reason):
+            self._log.warn("Exchange of addresses with {node}: {reason}", node=short(node_id), reason=reason)
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("An exchange of addresses failed", failure)

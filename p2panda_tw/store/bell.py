@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["Bell"]
+__all__ = ["Bell", "Ends", "eventfd_ends", "socket_ends"]
 
 _STROKE: Final = (1).to_bytes(8, sys.byteorder)
 """
@@ -28,13 +28,26 @@ What is written, as an eventfd takes it.
 """
 
 
-def _make_wire() -> tuple[RawIOBase, RawIOBase]:
+Ends = tuple[RawIOBase, RawIOBase]
+"""
+Two ends, which may be the same: what is written into the second can be read from the first. Neither waits.
+"""
+
+
+def eventfd_ends() -> Ends:
     """
-    @return: Two ends, which may be the same: what is written into the second can be read from the first. Neither waits.
+    @return: A counter of the system's; Linux has it.
     """
-    if sys.platform == "linux":
-        counter = FileIO(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), "r+")
-        return counter, counter
+    if sys.platform != "linux":
+        return socket_ends()
+    counter = FileIO(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), "r+")
+    return counter, counter
+
+
+def socket_ends() -> Ends:
+    """
+    @return: Two sockets, which every system has.
+    """
     ends = []
     for end in socket.socketpair():
         end.setblocking(False)
@@ -51,10 +64,10 @@ class Bell:
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorFDSet) -> None:
+    def __init__(self, reactor: IReactorFDSet, make_ends: Callable[[], Ends] = eventfd_ends) -> None:
         self._reactor = reactor
         self._calls: deque[Callable[[], None]] = deque()
-        self._heard, self._rung = _make_wire()
+        self._heard, self._rung = make_ends()
         reactor.addReader(self)
 
     def ring(self, call: Callable[[], None]) -> None:

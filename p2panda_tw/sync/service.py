@@ -16,12 +16,12 @@ from twisted.logger import Logger
 from typing_extensions import override
 
 from p2panda_tw.core.identity import NodeId
+from p2panda_tw.core.once import OncePerCause
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.errors import LocalProtocolError
 from p2panda_tw.interfaces import IConnection, IEndpoint
 from p2panda_tw.sync.budget import HeldBytes
 from p2panda_tw.sync.limits import MAX_SESSIONS, MAX_SESSIONS_PER_PEER, PROTOCOL_ID
-from p2panda_tw.sync.once import OncePerCause
 from p2panda_tw.sync.opening import IncomingConnection
 from p2panda_tw.sync.runner import SessionRunner
 from p2panda_tw.sync.state import TopicState

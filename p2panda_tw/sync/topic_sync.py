@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from p2panda_tw.core.identity import NodeId
+from p2panda_tw.core.once import OncePerCause
 from p2panda_tw.core.stored import Gap, Refusal, StoredOperation
 from p2panda_tw.core.topic import Form, Topic
 from p2panda_tw.interfaces import IConnection
@@ -24,7 +25,6 @@ from p2panda_tw.sync.gaps import OpenGaps
 from p2panda_tw.sync.limits import MAX_IDLE_PEERS
 from p2panda_tw.sync.link import Link
 from p2panda_tw.sync.messages import LogIds
-from p2panda_tw.sync.once import OncePerCause
 from p2panda_tw.sync.opening import OutgoingConnection
 from p2panda_tw.sync.pacing import Pacing
 from p2panda_tw.sync.runner import SessionRunner

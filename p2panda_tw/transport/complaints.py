@@ -5,16 +5,11 @@ Warnings about other nodes: one line in the log per peer and cause, however ofte
 
 from __future__ import annotations
 
-from typing import Final
-
 from twisted.logger import Logger
 
-__all__ = ["Complaints"]
+from p2panda_tw.core.once import OncePerCause
 
-MAX_REMEMBERED: Final = 4096
-"""
-Pairs of peer and cause. The oldest is forgotten first, and would be warned about once more.
-"""
+__all__ = ["Complaints"]
 
 
 class Complaints:
@@ -26,7 +21,7 @@ class Complaints:
 
     def __init__(self, log: Logger) -> None:
         self._log = log
-        self._seen: dict[tuple[str, str], None] = {}
+        self._once = OncePerCause()
         self.counts: dict[str, int] = {}
 
     def complain(self, peer: str, cause: str, sentence: str) -> None:
@@ -36,9 +31,5 @@ class Complaints:
         @param sentence: What happened, for a person.
         """
         self.counts[cause] = self.counts.get(cause, 0) + 1
-        if (peer, cause) in self._seen:
-            return
-        self._seen[peer, cause] = None
-        if len(self._seen) > MAX_REMEMBERED:
-            del self._seen[next(iter(self._seen))]
-        self._log.warn("{sentence} Cut off: {peer} ({cause}).", sentence=sentence, peer=peer, cause=cause)
+        if self._once.is_news(peer, cause):
+            self._log.warn("{sentence} Cut off: {peer} ({cause}).", sentence=sentence, peer=peer, cause=cause)

@@ -4,7 +4,6 @@ How threads get the reactor's attention.
 
 from __future__ import annotations
 
-import sys
 import threading
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -12,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from p2panda_tw.store.bell import Bell
+from p2panda_tw.store.bell import Bell, eventfd_ends, socket_ends
 
 
 @implementer(IReactorFDSet)
@@ -42,9 +41,11 @@ class BellTests(SynchronousTestCase):
     Calls from threads.
     """
 
+    make_ends = staticmethod(eventfd_ends)
+
     def setUp(self) -> None:
         self.reactor = Watcher()
-        self.bell = Bell(self.reactor)  # type: ignore[arg-type]  # as much of a reactor as is used
+        self.bell = Bell(self.reactor, self.make_ends)  # type: ignore[arg-type]  # as much of a reactor as is used
         self.called: list[int] = []
 
     def test_order(self) -> None:
@@ -115,6 +116,4 @@ class SocketBellTests(BellTests):
     The same where there is no eventfd.
     """
 
-    def setUp(self) -> None:
-        self.patch(sys, "platform", "other")
-        super().setUp()
+    make_ends = staticmethod(socket_ends)

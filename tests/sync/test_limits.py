@@ -16,7 +16,6 @@ from p2panda_tw.sync.budget import HeldBytes, StoreGate
 from p2panda_tw.sync.gaps import MAX_ASKABLE, MAX_ASKED, MAX_GAPS, OpenGaps
 from p2panda_tw.sync.incoming import Incoming, read_oversized
 from p2panda_tw.sync.limits import BACKOFF_CAP, BACKOFF_START, BATCH_BYTES, PROGRESS_BYTES, PROGRESS_INTERVAL
-from p2panda_tw.sync.once import MAX_CAUSES, MAX_PEERS, OncePerCause
 from p2panda_tw.sync.operation_frames import CATCH_UP_OPERATION, LIVE_OPERATION, encode_operations
 from p2panda_tw.sync.progress import ProgressWatch
 from p2panda_tw.wire.frames import FrameDecoder, OversizedFrame
@@ -160,44 +159,6 @@ class StoreGateTests(SynchronousTestCase):
         self.enter("b", 40)
         self.gate.withdraw(waiting)
         self.assertEqual(self.begun, ["a", "b"])
-
-
-class OnceTests(SynchronousTestCase):
-    """
-    Each thing is said once.
-    """
-
-    def test_once(self) -> None:
-        """
-        Once per peer and cause, and again after it was put right.
-        """
-        once = OncePerCause()
-        other = key("other").verifying_key
-        self.assertEqual(
-            [once.is_news(NODE, "a"), once.is_news(NODE, "a"), once.is_news(NODE, "b"), once.is_news(other, "a")],
-            [True, False, True, True],
-        )
-        once.forget(NODE, "a")
-        self.assertTrue(once.is_news(NODE, "a"))
-
-    def test_bounded(self) -> None:
-        """
-        A peer that invents causes is not heard for ever, and nor are many peers remembered.
-        """
-        once = OncePerCause()
-        self.assertEqual(sum(once.is_news(NODE, "x" * number) for number in range(1000)), MAX_CAUSES)
-        self.assertGreater(MAX_PEERS, 1000)
-
-    def test_causes_have_no_numbers(self) -> None:
-        """
-        The same cause with other numbers or ids is the same cause, also when it is put right.
-        """
-        once = OncePerCause()
-        self.assertTrue(once.is_news(NODE, "A frame of 17 bytes from ab12cd."))
-        self.assertFalse(once.is_news(NODE, "A frame of 99999 bytes from 77."))
-        self.assertTrue(once.is_news(NODE, "A message of 17 bytes."))
-        once.forget(NODE, "A frame of 3 bytes from 5.")
-        self.assertTrue(once.is_news(NODE, "A frame of 17 bytes from ab12cd."))
 
 
 class BackoffTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ from typing import cast
 from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2panda_tw.transport.complaints import MAX_REMEMBERED, Complaints
+from p2panda_tw.transport.complaints import Complaints
 
 
 class ComplaintsTests(SynchronousTestCase):
@@ -43,15 +43,3 @@ class ComplaintsTests(SynchronousTestCase):
         """
         self.complaints.complain("{a}", "flood", "It said {nonsense}.")
         self.assertEqual(formatEvent(self.events[0]), "It said {nonsense}. Cut off: {a} (flood).")
-
-    def test_memory(self) -> None:
-        """
-        Many peers do not cost much memory; the oldest is forgotten.
-        """
-        for number in range(MAX_REMEMBERED + 1):
-            self.complaints.complain(str(number), "flood", "Something happened.")
-        self.assertEqual(len(self.complaints._seen), MAX_REMEMBERED)
-        self.complaints.complain("5", "flood", "Something happened.")
-        self.assertEqual(len(self.events), MAX_REMEMBERED + 1)
-        self.complaints.complain("0", "flood", "Something happened.")
-        self.assertEqual(len(self.events), MAX_REMEMBERED + 2)

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.sync.test_limits -*-
+# -*- test-case-name: tests.core.test_once -*-
 """
 Say a thing once per peer and cause. A log that anybody can fill is of no use.
 """
@@ -6,8 +6,7 @@ Say a thing once per peer and cause. A log that anybody can fill is of no use.
 from __future__ import annotations
 
 import re
-
-from p2panda_tw.core.identity import NodeId
+from collections.abc import Hashable
 
 __all__ = ["MAX_CAUSES", "MAX_PEERS", "OncePerCause"]
 
@@ -35,29 +34,30 @@ class OncePerCause:
     """
 
     def __init__(self) -> None:
-        self._said: dict[NodeId, set[str]] = {}
+        self._said: dict[Hashable, set[str]] = {}
 
-    def is_news(self, node_id: NodeId, reason: str) -> bool:
+    def is_news(self, peer: Hashable, reason: str) -> bool:
         """
+        @param peer: Its node id, or whatever is known of it.
         @param reason: A sentence. With other numbers or ids it is still the same cause.
 
         @return: Whether this is the first time.
         """
         cause = cause_of(reason)
-        said = self._said.get(node_id)
+        said = self._said.get(peer)
         if said is None:
             if len(self._said) >= MAX_PEERS:
                 del self._said[next(iter(self._said))]
-            said = self._said[node_id] = set()
+            said = self._said[peer] = set()
         if cause in said or len(said) >= MAX_CAUSES:
             return False
         said.add(cause)
         return True
 
-    def forget(self, node_id: NodeId, reason: str) -> None:
+    def forget(self, peer: Hashable, reason: str) -> None:
         """
         It was put right; say it again when it comes back.
         """
-        said = self._said.get(node_id)
+        said = self._said.get(peer)
         if said is not None:
             said.discard(cause_of(reason))
