@@ -524,6 +524,20 @@ class FaultTests(IrohCase):
         await alice.closed
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    async def test_failing_offer(self) -> None:
+        """
+        A connection for which nobody can say what is offered is refused, and the next one is taken.
+        """
+        a, b = await self.start(ALICE), await self.start(BOB)
+        offers: list[list[bytes]] = []
+        await b.transport.stop()
+        await b.transport.listen(lambda connection: None, lambda: offers.pop())
+        with self.assertRaises(ConnectError):
+            await a.transport.connect(b.node_id, b.transport.addresses(), CHAT)
+        self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
+        offers.append([CHAT])
+        await a.transport.connect(b.node_id, b.transport.addresses(), CHAT)
+
     async def test_not_listening(self) -> None:
         """
         Dialling needs a node that listens; listening twice is refused.

@@ -217,22 +217,28 @@ class IrohEndpoint:
                 incoming = await self._raw.accept_next()
                 if incoming is None:
                     return  # the endpoint is closed
-                if self._handshakes >= MAX_HANDSHAKES:
+                if self._handshakes < MAX_HANDSHAKES and await self._offer(offered):
+                    self._spawn(self._shake_hands(incoming, accepted))
+                else:
                     await incoming.refuse()
-                    continue
-                await self._offer(offered)
-                self._spawn(self._shake_hands(incoming, accepted))
             except IrohError as error:
                 self._log.debug("A connection could not be taken: {cause}", cause=cause(error))
 
-    async def _offer(self, offered: Callable[[], Sequence[bytes]]) -> None:
+    async def _offer(self, offered: Callable[[], Sequence[bytes]]) -> bool:
         """
-        The list counts from the beginning of a handshake.
+        Bring the list up to date: it counts from the beginning of a handshake.
+
+        @return: Whether it is. A mistake of ours does not keep later connections away.
         """
-        wanted = list(await self._bridge.ask(offered))
+        try:
+            wanted = list(await self._bridge.ask(offered))
+        except Exception:
+            self._log.failure("It cannot be told what is offered to a connection.")
+            return False
         if wanted != self._offered:
             self._raw.set_alpns(wanted)
             self._offered = wanted
+        return True
 
     async def _shake_hands(self, incoming: iroh.Incoming, accepted: Callable[[Link, bytes, bytes], None]) -> None:
         self._handshakes += 1
