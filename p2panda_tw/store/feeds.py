@@ -31,6 +31,19 @@ def _ring_size(ring: Ring) -> int:
     return ring.size
 
 
+class _Listener:
+    """
+    Somebody who listens. (The same callback may listen twice.)
+
+    @ivar callback: What to call; C{None} when that has ended.
+    """
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callback) -> None:
+        self.callback: Callback | None = callback
+
+
 class Feed:
     """
     One topic that is in the store.
@@ -39,14 +52,16 @@ class Feed:
     @ivar record: As others are told.
     @ivar log_id: The log id of all its logs.
     @ivar ring: Its newest operations; C{None} when nobody listens.
+    @ivar listeners: Who listens.
     """
 
-    def __init__(self, key: int, record: TopicRecord) -> None:
+    def __init__(self, key: int, record: TopicRecord, listeners: list[_Listener]) -> None:
         self.key = key
         self.record = record
         self.log_id: LogId = record.form.log_id(record.topic)
         self.newest = record.newest
-        self.ring: Ring | None = None
+        self.listeners = listeners
+        self.ring: Ring | None = Ring(record.newest) if listeners else None
 
     def recent(self, after: int, limit_operations: int, limit_bytes: int) -> StoredPage | None:
         """
@@ -72,7 +87,7 @@ class Feeds:
         self._rings_size = 0  # at least what they take; what was given up meanwhile is noticed when it matters
         self._feeds: dict[Topic, Feed] = {}
         self._by_key: dict[int, Feed] = {}
-        self._listeners: dict[Topic, list[Callback]] = {}
+        self._listeners: dict[Topic, list[_Listener]] = {}
 
     def get(self, topic: Topic) -> Feed:
         """
@@ -105,12 +120,13 @@ class Feeds:
             if known is not None:
                 del self._feeds[change.topic]
                 del self._by_key[known.key]
+                if not known.listeners:
+                    del self._listeners[change.topic]
         elif known is not None:
             known.record = change.record
         else:
-            feed = self._feeds[change.topic] = self._by_key[change.key] = Feed(change.key, change.record)
-            if change.topic in self._listeners:
-                feed.ring = Ring(feed.newest)
+            listeners = self._listeners.setdefault(change.topic, [])
+            self._feeds[change.topic] = self._by_key[change.key] = Feed(change.key, change.record, listeners)
 
     def note(self, news: TopicNews) -> None:
         """
@@ -145,9 +161,10 @@ class Feeds:
         feed = self._by_key.get(news.key)
         if feed is None:
             return
-        for callback in list(self._listeners.get(feed.record.topic, ())):
+        for listener in feed.listeners.copy():
             try:
-                callback(news.operations)
+                if listener.callback is not None:
+                    listener.callback(news.operations)
             except Exception:
                 self._log.failure("Somebody who listens to {topic} stumbled.", topic=feed.record.topic)
 
@@ -155,28 +172,25 @@ class Feeds:
         """
         @return: Ends it.
         """
-        entry = [callback]  # the same callback may listen twice
-
-        def call(operations: Sequence[StoredOperation]) -> None:
-            for listening in entry:
-                listening(operations)
+        listener = _Listener(callback)
 
         def stop() -> None:
-            if entry:
-                entry.clear()
-                self._stop(topic, call)
+            if listener.callback is not None:
+                listener.callback = None
+                self._stop(topic, listener)
 
-        self._listeners.setdefault(topic, []).append(call)
+        self._listeners.setdefault(topic, []).append(listener)
         feed = self._feeds.get(topic)
         if feed is not None and feed.ring is None:
             feed.ring = Ring(feed.newest)
         return stop
 
-    def _stop(self, topic: Topic, call: Callback) -> None:
+    def _stop(self, topic: Topic, listener: _Listener) -> None:
         listeners = self._listeners[topic]
-        listeners.remove(call)
+        listeners.remove(listener)
+        feed = self._feeds.get(topic)
         if not listeners:
-            del self._listeners[topic]
-            feed = self._feeds.get(topic)
-            if feed is not None:
+            if feed is None:
+                del self._listeners[topic]
+            else:
                 feed.ring = None
