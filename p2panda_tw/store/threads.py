@@ -115,10 +115,10 @@ class Threads:
             self._workers.deliver(partial(self._tell, delivery))
         if self._writer.has_chores:
             self._writer.do_chore()
-        if self._writer.has_chores or not self._queue.rest():
-            self._worker.do(self._step)
-        else:
+        elif self._queue.rest():
             self._writer.get_ready()
+            return
+        self._worker.do(self._step)
 
     def read(self, query: Callable[[Connection], T]) -> Deferred[T]:
         """
