@@ -70,9 +70,15 @@ class Log:
         Sign the next one.
         """
         operation = self.make(len(self.operations), self.ids[-1] if self.ids else None, body, prune=prune)
+        self.note(operation)
+        return operation
+
+    def note(self, operation: RawOperation) -> None:
+        """
+        Take one that its author has made elsewhere.
+        """
         self.operations.append(operation)
         self.ids.append(Hash.of(operation.header))
-        return operation
 
     def extend(self, count: int) -> list[RawOperation]:
         """

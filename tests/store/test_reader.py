@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -295,6 +295,58 @@ class BruteForceTests(SynchronousTestCase):
         self.assertEqual(page.newest, heights.newest)
         self.assertEqual([arrival for arrival, _ in left], sorted({arrival for arrival, _ in left}))
         self.successResultOf(store.close())
+
+
+class OwnLogTests(SynchronousTestCase):
+    """
+    Our own log, which we write and which may also come back from others.
+    """
+
+    @given(st.lists(st.sampled_from(("publish", "prune", "receive", "restart")), max_size=12), st.integers(0, 12))
+    @settings(PROPERTIES, max_examples=50)
+    def test_same_as_list(self, actions: list[str], after: int) -> None:
+        """
+        However it came about, what comes next in it, its height and its size are those of a list of its operations.
+        """
+        path = self.mktemp()
+        store = self.open(path)
+        log = Log(1)
+        first = 0
+        for action in ("publish", *actions):
+            if action == "restart":
+                self.successResultOf(store.close())
+                store = self.open(path)
+            elif action == "receive":
+                self.successResultOf(store.ingest(TOPIC, [log.append()]))
+            else:
+                prune = action == "prune"
+                stored = self.successResultOf(store.publish(TOPIC, b"mine", prune=prune))
+                header = stored.operation.header
+                self.assertEqual(header.seq_num, len(log.operations))
+                self.assertEqual(header.backlink, log.ids[-1] if log.ids else None)
+                log.note(stored.operation.raw)
+                if prune:
+                    first = stored.operation.seq_num
+            left = log.operations[first:]
+            size = sum(len(operation.header) + len(operation.body or b"") for operation in left)
+            heights = self.successResultOf(store.heights(TOPIC)).heights
+            self.assertEqual(heights, {log.author: {log.log_id: len(log.operations) - 1}})
+            stats: Any = self.successResultOf(store.stats())
+            self.assertEqual((stats["operations"], stats["bytes"]), (len(left), size))
+            inside = log.operations[max(after + 1, first) :]
+            size = sum(len(operation.header) + len(operation.body or b"") for operation in inside)
+            ranges = {log.author: {log.log_id: LogRange(after, len(log.operations))}}
+            self.assertEqual(self.successResultOf(store.range_size(TOPIC, ranges)), (len(inside), size))
+        self.successResultOf(store.close())
+
+    def open(self, path: str) -> Store:
+        """
+        Open the store, as a node does at each start.
+        """
+        store = Store(Clock(), path, OWN_KEY, clock_us=lambda: NOW_US)
+        self.successResultOf(store.open())
+        self.successResultOf(store.add_topic(TOPIC, Form.NODE))
+        return store
 
 
 class _Model:
