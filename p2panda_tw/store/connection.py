@@ -173,7 +173,7 @@ class Connection:
         Begin the next L{transaction} while nobody waits for it, if it is likely to be a synced one again. Others can
         read meanwhile. If it does not work now, the transaction itself says why.
         """
-        if self._synced and self._writes_ahead:
+        if self._synced and self._writes_ahead and not self.sql.in_transaction:
             try:
                 self.sql.execute("BEGIN IMMEDIATE")
             except sqlite3.Error:

@@ -17,7 +17,7 @@ from p2panda_tw.store.connection import Connection, damaged
 from p2panda_tw.store.limits import HEADS
 from p2panda_tw.store.topics import OpenTopic
 
-__all__ = ["SEQ_BITS", "Head", "Heads"]
+__all__ = ["EMPTY", "SEQ_BITS", "Head", "Heads"]
 
 SEQ_BITS = 32
 """
@@ -26,7 +26,12 @@ An operation is stored at C{log_key << SEQ_BITS | seq_num}.
 
 EMPTY = -1
 """
-The tip of a log without operations, and in a row: the last operation is the tip.
+The tip of a log without operations.
+"""
+
+OPEN = -1
+"""
+In place of the tip in an open row.
 """
 
 
@@ -98,7 +103,7 @@ class Heads:
         head = Head()
         if row is not None:
             head.key, head.first, head.tip, tip_id, head.bytes_until, head.bytes_before = row
-            if head.tip == EMPTY:
+            if head.tip == OPEN:
                 head.is_open = True
                 self._read_tip(head)
             else:
@@ -159,7 +164,7 @@ class Heads:
         """
         for head in self._changed:
             assert head.tip_id is not None  # only logs with operations change
-            tip = (EMPTY, b"", 0) if head.is_open else (head.tip, head.tip_id.raw, head.bytes_until)
+            tip = (OPEN, b"", 0) if head.is_open else (head.tip, head.tip_id.raw, head.bytes_until)
             self._sql.execute(statement, (head.first, *tip, head.bytes_before, head.key))
             head.changed = False
         self._changed.clear()

@@ -3,7 +3,8 @@
 The life of the store: opening, closing, and the way of everything in between.
 
 Changes become jobs for the writing thread, questions go to a reading thread. What a transaction brought comes back in
-one call, which first notes it in the rings, then tells the listeners, then fires the Deferreds.
+one call, which first notes it in the rings, then fires the Deferreds of those who handed something over, then tells the
+listeners, then fires the Deferreds of those who published.
 """
 
 from __future__ import annotations
@@ -280,11 +281,15 @@ class StoreService(Service):
                 self._cursors.forget(change.key)
         for news in delivery.news:
             self._feeds.note(news)
+        for job, result in delivery.results:
+            if not job.own:
+                job.done.callback(result)
         for news in delivery.news:
             self._feeds.tell(news)
-        # The last thing, so that a thread which then gets work need not wait for us to be through.
-        for done, result in delivery.results:
-            done.callback(result)
+        # A publisher goes on publishing. The thread that this wakes need not wait for us if it is the last thing we do.
+        for job, result in delivery.results:
+            if job.own:
+                job.done.callback(result)
 
     def _write_cursors(self) -> None:
         cursors = self._cursors.take()

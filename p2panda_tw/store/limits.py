@@ -140,15 +140,15 @@ Memory for pages of the database, per thread. (Mapping the file instead makes th
 """
 
 CHECKPOINT_PAGES: Final = 2000
-CHECKPOINT_PAGES_SYNCED: Final = 500
+CHECKPOINT_PAGES_SYNCED: Final = 250
 """
 How many pages of 4 KiB the write-ahead log takes before they are moved into the database; the second where transactions
-wait for the disk, so that none of them has to move much.
+wait for the disk, so that they seldom have to move much.
 """
 
 WAL_BYTES: Final = CHECKPOINT_PAGES_SYNCED * (4096 + 24)
 """
-The length that the write-ahead log has before each of these: pages with their heads.
+About the length that the write-ahead log has before each of these: pages with their heads.
 """
 
 WAL_PIECE: Final = 512 * 1024

@@ -20,7 +20,7 @@ from p2panda_tw.core.logs import LogHeights, LogRanges
 from p2panda_tw.core.stored import Heights
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.store.connection import Connection, Value, damaged
-from p2panda_tw.store.heads import SEQ_BITS
+from p2panda_tw.store.heads import EMPTY, SEQ_BITS
 from p2panda_tw.store.records import TopicStats
 from p2panda_tw.store.topics import encode_log_id, newest_arrival
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 class Log(NamedTuple):
     """
-    One log, as its row says.
+    One log, as the view C{heads} says.
 
     @ivar key: Its short name in the database.
     @ivar first: The lowest C{seq_num} that is there.
@@ -70,6 +70,8 @@ def read_heights(connection: Connection, topic_key: int, log_id: LogId) -> Heigh
         newest = newest_arrival(connection, topic_key)
     key = VerifyingKey.trusted
     heights: LogHeights = {key(bytes.fromhex(author)): {log_id: int(tip)} for author, tip in sorted(rows)}
+    if any(tips[log_id] == EMPTY for tips in heights.values()):
+        raise damaged(connection.path, "the operations of a log are missing in it")
     return Heights(heights, newest)
 
 
@@ -96,7 +98,16 @@ def read_log(connection: Connection, topic_key: int, author: VerifyingKey, log_i
         FROM heads WHERE topic_key = ? AND author = ? AND log_id = ?
     """
     row = connection.sql.execute(query, (topic_key, author.raw, encode_log_id(log_id))).fetchone()
-    return None if row is None else Log(*row)
+    return None if row is None else _whole(connection, Log(*row))
+
+
+def _whole(connection: Connection, log: Log) -> Log:
+    """
+    @raise StoreError: It has no operations.
+    """
+    if log.tip == EMPTY:
+        raise damaged(connection.path, "the operations of a log are missing in it")
+    return log
 
 
 def _read_logs(connection: Connection, topic_key: int, authors: Iterable[VerifyingKey]) -> dict[tuple[str, str], Log]:
@@ -114,7 +125,7 @@ def _read_logs(connection: Connection, topic_key: int, authors: Iterable[Verifyi
         """
         parameters: list[Value] = [topic_key, *[author.raw for author in chunk]]
         for author, log_id, *numbers in _packed(connection, query, parameters):
-            logs[author, log_id] = Log(*map(int, numbers))
+            logs[author, log_id] = _whole(connection, Log(*map(int, numbers)))
     return logs
 
 

@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -71,12 +70,12 @@ class Delivery(NamedTuple):
 
     @ivar changes: What happened to topics.
     @ivar news: What happened in topics.
-    @ivar results: What each job's Deferred is to fire with.
+    @ivar results: What the Deferred of each job is to fire with.
     """
 
     changes: list[TopicChange]
     news: list[TopicNews]
-    results: list[tuple[Deferred[object], object]]
+    results: list[tuple[Job, object]]
 
 
 class Writer:
@@ -146,7 +145,7 @@ class Writer:
     def _failed(self, jobs: list[Job], error: Exception) -> Delivery:
         if not isinstance(error, StoreError):
             self._log.failure("A job of the store failed.", Failure(error))
-        return Delivery([], [], [(job.done, Failure(error)) for job in jobs])
+        return Delivery([], [], [(job, Failure(error)) for job in jobs])
 
     def _transaction(self, jobs: list[Job], queue: JobQueue | None) -> Delivery:
         """
@@ -154,7 +153,7 @@ class Writer:
         """
         if self._is_stale:
             self._start_over()
-        results: list[tuple[Deferred[object], object]] = []
+        results: list[tuple[Job, object]] = []
         began = self._seconds()
         operations = size = 0
         try:
@@ -164,7 +163,7 @@ class Writer:
                         result = job.work(self)
                     except LocalProtocolError as error:
                         result = Failure(error)
-                    results.append((job.done, result))
+                    results.append((job, result))
                     operations += job.operations
                     size += job.size
                     if (

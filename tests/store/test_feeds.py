@@ -45,9 +45,10 @@ class ListenTests(StoreTestCase):
         self.ingest(*log.operations)
         self.assertEqual(self.told, [[1, 2, 3], [4], [5]])
 
-    def test_before_deferred(self) -> None:
+    def test_order(self) -> None:
         """
-        The listeners know before whoever published does, who is likely to publish more.
+        Who handed operations over knows before the listeners do, so that it can tell what is missing before it hears that it
+        is not. Who published knows last, and is likely to publish more.
         """
         workers = InlineWorkers(automatic=False)
         store = Store(self.clock, ":memory:", OWN_KEY, clock_us=lambda: NOW_US, workers=workers)
@@ -57,8 +58,9 @@ class ListenTests(StoreTestCase):
         store.add_topic(TOPIC, Form.NODE)
         store.listen(TOPIC, lambda operations: order.append("listener"))
         store.publish(TOPIC, b"x").addCallback(lambda stored: order.append("publisher"))
+        store.ingest(TOPIC, [Log().append()], live=True).addCallback(lambda ingested: order.append("receiver"))
         workers.run()
-        self.assertEqual(order, ["listener", "publisher"])
+        self.assertEqual(order, ["receiver", "listener", "publisher"])
         store.close()
         workers.run()
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2panda_tw.core.hash import Hash
+from p2panda_tw.core.logs import LogRange
 from p2panda_tw.core.topic import Form
 from p2panda_tw.errors import StoreError
 from p2panda_tw.store.connection import Connection
 from p2panda_tw.store.heads import EMPTY, Heads
+from p2panda_tw.store.log_reader import read_heights, read_log, read_range_size
 from p2panda_tw.store.schema import IN_MEMORY, open_database, schema_scripts
 from p2panda_tw.store.topics import Topics
 from tests.store.logs import TOPIC, Log
@@ -101,7 +103,14 @@ class HeadsTests(SynchronousTestCase):
         self.heads.write()
         self.connection.sql.execute("UPDATE logs SET tip_seq = -1")
         self.heads.forget()
-        self.assertRaises(StoreError, self.heads.get, self.topic, Log(2).author)
+        log = Log(2)
+        self.assertRaises(StoreError, self.heads.get, self.topic, log.author)
+        with self.assertRaises(StoreError):
+            read_heights(self.connection, self.topic.key, log.log_id)
+        with self.assertRaises(StoreError):
+            read_log(self.connection, self.topic.key, log.author, log.log_id)
+        with self.assertRaises(StoreError):
+            read_range_size(self.connection, self.topic.key, {log.author: {log.log_id: LogRange(None, 9)}})
 
     def rows(self, table: str) -> list[tuple[int, int]]:
         """

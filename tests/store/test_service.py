@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from p2panda_tw.core.stored import StoredOperation
 from p2panda_tw.core.topic import Form
 from p2panda_tw.errors import LocalProtocolError, StoreError
 from p2panda_tw.store.records import PeerRecord, TopicRecord, TopicStats
@@ -202,14 +203,15 @@ class PriorityTests(StoreTestCase):
         workers.run()
         store.add_topic(TOPIC, Form.NODE)
         workers.run()
-        order: list[str] = []
-        for number, author in enumerate((2, 3, 4)):
-            store.ingest(TOPIC, Log(author).extend(600)).addCallback(lambda _, n=number: order.append(f"batch {n}"))
-        store.ingest(TOPIC, Log(5).extend(1), live=True).addCallback(lambda _: order.append("live"))
-        store.publish(TOPIC, b"x").addCallback(lambda _: order.append("publish"))
+        told: list[StoredOperation] = []
+        store.listen(TOPIC, told.extend)
+        for author in (2, 3, 4):
+            store.ingest(TOPIC, Log(author).extend(600))
+        store.ingest(TOPIC, Log(5).extend(1), live=True)
+        store.publish(TOPIC, b"x")
         workers.run()
-        self.assertEqual(order[:2], ["live", "publish"])
-        self.assertEqual(order[2:], ["batch 0", "batch 1", "batch 2"])
+        authors = list(dict.fromkeys(stored.operation.author for stored in told))
+        self.assertEqual(authors, [Log(author).author for author in (5, 1, 2, 3, 4)])
         store.close()
         workers.run()
 

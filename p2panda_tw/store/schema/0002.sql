@@ -3,13 +3,13 @@
 
 CREATE VIEW heads AS                  -- the same logs, with what the rows leave out
     SELECT log_key, topic_key, author, log_id, first_seq,
-        CASE tip_seq WHEN -1 THEN (
+        CASE tip_seq WHEN -1 THEN ifnull((
             SELECT position & 0xffffffff FROM operations
             WHERE position BETWEEN log_key << 32 AND log_key << 32 | 0xffffffff ORDER BY position DESC LIMIT 1
-        ) ELSE tip_seq END AS tip_seq,
-        CASE tip_seq WHEN -1 THEN (
+        ), -1) ELSE tip_seq END AS tip_seq,
+        CASE tip_seq WHEN -1 THEN ifnull((
             SELECT bytes_until FROM operations
             WHERE position BETWEEN log_key << 32 AND log_key << 32 | 0xffffffff ORDER BY position DESC LIMIT 1
-        ) ELSE bytes_until END AS bytes_until,
+        ), 0) ELSE bytes_until END AS bytes_until,
         bytes_before
     FROM logs;
