@@ -187,25 +187,26 @@ class AddressExchange(Service):
         if known is not None or not self.running:
             return succeed(bool(known))
         answer: Deferred[bool] = Deferred()
-        waiting = self._asking.setdefault(node_id, [])
-        waiting.append(answer)
-        if len(waiting) == 1:
+        self._asking.setdefault(node_id, []).append(answer)
+        if node_id not in self._dialling:
             Deferred.fromCoroutine(self._ask(node_id)).addErrback(self._log_failure)
         return answer
 
     async def _ask(self, node_id: NodeId) -> None:
+        dialling = self._dialling[node_id] = self._endpoint.connect(node_id, ADDRESSES_PROTOCOL_ID)
+        connection: IConnection | None = None
         try:
-            dialling = self._dialling[node_id] = self._endpoint.connect(node_id, ADDRESSES_PROTOCOL_ID)
             connection = await dialling
-            self._found(node_id, True)
-            await self._run(connection, dialler=True)
         except NoCommonProtocol:
             self._found(node_id, False)
         except (ConnectError, CancelledError):
             await self._wait_to_be_asked(node_id)
         finally:
             del self._dialling[node_id]
-            self._answer(node_id, self._ours.get(node_id, False))
+            if connection is None:
+                self._answer(node_id, self._ours.get(node_id, False))
+        if connection is not None:
+            await self._run(connection, dialler=True)
 
     async def _wait_to_be_asked(self, node_id: NodeId) -> None:
         """
@@ -259,12 +260,11 @@ class AddressExchange(Service):
             memory.pop(node_id, None)
 
     def _accepted(self, connection: IConnection) -> None:
-        self._found(connection.node_id, True)
         Deferred.fromCoroutine(self._run(connection, dialler=False)).addErrback(self._log_failure)
 
     async def _run(self, connection: IConnection, dialler: bool) -> None:
         """
-        Exchange records over one connection, and end it.
+        Exchange records over one connection, and end it. Who speaks the protocol is one of ours.
         """
         node_id = connection.node_id
         done = self._running[connection] = Deferred[None]()
@@ -272,6 +272,7 @@ class AddressExchange(Service):
         stream = RecordStream(self._own_record())
         had_addresses = bool(self._own and self._own[0])
         closed = _once_closed(connection, stream)
+        self._found(node_id, True)
         try:
             if dialler:
                 await connection.open_stream(OneStream(stream))
@@ -288,6 +289,7 @@ class AddressExchange(Service):
         except ConnectError:
             pass  # closed meanwhile
         finally:
+            stream.received.addErrback(lambda _: None)  # nobody waits for it any more
             await closed
             _cancel(timer)
             del self._running[connection]

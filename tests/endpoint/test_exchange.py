@@ -227,6 +227,35 @@ class ExchangeTests(SynchronousTestCase):
         self.assertFalse(self.wait(self.alice.exchange.ask(self.bob.node_id)))
         self.assertIs(self.alice.exchange.is_ours(self.bob.node_id), False)
 
+    def test_asked_again_meanwhile(self) -> None:
+        """
+        A node that was unreachable for somebody while it is asked can be asked again at any moment, and nobody gets a wrong
+        answer.
+        """
+        self.alice.meets(self.bob)
+        for steps in range(1, 12):
+            exchange = self.alice.exchange
+            answers = [exchange.ask(self.bob.node_id)]
+            for _ in range(steps):
+                self.clock.advance(0.01)
+            exchange._unreachable(self.bob.node_id)
+            answers.append(exchange.ask(self.bob.node_id))
+            self.assertEqual([self.wait(answer) for answer in answers], [True, True], steps)
+            self.settle()
+            exchange._unreachable(self.bob.node_id)
+
+    def test_stopped_by_an_answer(self) -> None:
+        """
+        Who stops the service on hearing an answer waits until nothing of the exchange is left.
+        """
+        self.alice.meets(self.bob)
+        exchange = self.alice.exchange
+        stopping = exchange.ask(self.bob.node_id).addCallback(lambda _: exchange.stopService())
+        pump(self.clock, lambda: stopping.called and not stopping.paused)
+        self.successResultOf(stopping)
+        self.assertEqual(exchange._running, {})
+        exchange.startService()
+
     def test_newest_wins(self) -> None:
         """
         The youngest record of a node holds, whatever order they come in.
