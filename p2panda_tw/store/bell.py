@@ -116,7 +116,7 @@ class Bell:
         """
         Somebody rang. Who rings meanwhile has to wait for the reactor's next turn.
         """
-        self._heard.read(4096)
+        self._heard.read(64)
         self._call(len(self._calls))
 
     def connectionLost(self, reason: Failure) -> None:

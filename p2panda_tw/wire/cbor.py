@@ -259,9 +259,12 @@ def _head(major: int, argument: int) -> bytes:
     """
     if argument < 24:
         return bytes((major | argument,))
-    for info, width in ((24, 1), (25, 2), (26, 4)):
-        if not argument >> (width << 3):
-            return bytes((major | info,)) + argument.to_bytes(width, "big")
+    if argument < 0x100:
+        return bytes((major | 24, argument))
+    if argument < 0x10000:
+        return bytes((major | 25, argument >> 8, argument & 0xFF))
+    if argument < 0x100000000:
+        return bytes((major | 26,)) + argument.to_bytes(4, "big")
     return bytes((major | 27,)) + argument.to_bytes(8, "big")
 
 
