@@ -1,6 +1,7 @@
 # -*- test-case-name: tests.cli.test_logs -*-
 """
-What a command logs: nothing, but a sentence if something fails inside; with C{--debug} everything, on stderr.
+What a command logs: nothing, but a sentence if something fails inside, and what is meant for its user (events with
+C{is_for_user}); with C{--debug} everything, on stderr.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class StderrObserver:
             failure = event.get("log_failure")
             reason = "" if failure is None else f": {failure.getErrorMessage()}"
             text = f"p2panda: {formatEvent(event)}{reason} (--debug shows more)"
+        elif event.get("is_for_user"):
+            text = f"p2panda: {formatEvent(event)}"
         else:
             return
         sys.stderr.write(text.rstrip("\n") + "\n")

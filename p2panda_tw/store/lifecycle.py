@@ -107,6 +107,7 @@ class StoreService(Service):
             workers = ThreadWorkers(reactor) if IReactorFromThreads.providedBy(reactor) else InlineWorkers()
         self.loss = 0
         self.upgraded_from: int | None = None
+        self._backup: str | None = None
         self._reactor = reactor
         self._path = path
         self._signing_key = signing_key
@@ -177,6 +178,7 @@ class StoreService(Service):
         database = open_database(self._path, self._scripts)
         try:
             self.upgraded_from = database.upgraded_from
+            self._backup = database.backup
             self.loss = note_start(
                 database.connection,
                 self._signing_key.verifying_key,
@@ -194,6 +196,13 @@ class StoreService(Service):
         for topic in writer.topics.all():
             self._feeds.change(TopicChange(topic.key, topic.topic, topic.record))
         self._new_identity = self._imported = False
+        if self._backup is not None:
+            self._log.warn(
+                "The database {path} has got a new layout. A copy of the old one is {backup}.",
+                path=self._path,
+                backup=self._backup,
+                is_for_user=True,
+            )
         self._settle(_State.OPEN)
 
     def _failed(self, failure: Failure) -> Failure:

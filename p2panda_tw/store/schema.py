@@ -52,11 +52,13 @@ class OpenedDatabase:
     @ivar connection: For the writing thread.
     @ivar created: It did not exist before.
     @ivar upgraded_from: The version it had, if it was another.
+    @ivar backup: Where it was copied to before that.
     """
 
     connection: Connection
     created: bool
     upgraded_from: int | None
+    backup: str | None
 
 
 def schema_scripts() -> Traversable:
@@ -89,7 +91,7 @@ def open_database(path: str, scripts: Traversable) -> OpenedDatabase:
 
 def _prepare(connection: Connection, versions: list[str], created: bool) -> OpenedDatabase:
     sql = connection.sql
-    upgraded_from = None
+    upgraded_from = backup = None
     version: int = sql.execute("PRAGMA user_version").fetchone()[0]
     if version == 0 and not _columns(sql):
         created = True  # or the start that made the file was killed
@@ -103,12 +105,12 @@ def _prepare(connection: Connection, versions: list[str], created: bool) -> Open
         _check_size(connection)
         if version < len(versions):
             _check_tables(connection, versions[:version])
-            _back_up(connection, version)
+            backup = _back_up(connection, version)
             _run(sql, versions, version)
             connection.checkpoint()
             upgraded_from = version
     _check_tables(connection, versions)
-    return OpenedDatabase(connection, created, upgraded_from)
+    return OpenedDatabase(connection, created, upgraded_from, backup)
 
 
 def _read_scripts(scripts: Traversable) -> list[str]:
@@ -212,9 +214,11 @@ def _run(sql: sqlite3.Connection, versions: list[str], done: int) -> None:
             raise
 
 
-def _back_up(connection: Connection, version: int) -> None:
+def _back_up(connection: Connection, version: int) -> str:
     """
     Copy the database beside itself. An older copy of that name stays.
+
+    @return: Where the copy is.
     """
     name = f"{connection.path}.backup-v{version}"
     number = 1
@@ -227,3 +231,4 @@ def _back_up(connection: Connection, version: int) -> None:
             number += 1
     with closing(sqlite3.connect(target, isolation_level=None)) as copy:
         connection.sql.backup(copy)
+    return target

@@ -10,6 +10,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2panda_tw.core.topic import Form
@@ -238,8 +239,13 @@ class UpgradeTests(FileTestCase):
         An older database is copied, then brought up to date; everything is still there, in both.
         """
         self.fill()
-        store = self.open_store(str(self.path), scripts=self.scripts)
+        with capturedLogs() as events:
+            store = self.open_store(str(self.path), scripts=self.scripts)
         self.assertEqual(store.upgraded_from, NEWEST)
+        [sentence] = [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
+        self.assertEqual(
+            sentence, f"The database {self.path} has got a new layout. A copy of the old one is {self.backup}."
+        )
         self.assertEqual(len(self.stored(store=store)), 300)
         self.successResultOf(store.close())
         self.assertEqual((self.version(self.path), self.version(self.backup)), (NEWEST + 1, NEWEST))

@@ -100,6 +100,22 @@ class DirectoryTests(SystemTestCase):
         self.assert_sentence(str(path), "newer", code=CANNOT_BE_USED)
         self.assertEqual(self.contents(), before)
 
+    def test_older(self) -> None:
+        """
+        A database of an earlier release is brought up to date, and the user learns once where the copy of the old one is.
+        """
+        path = self.make_store()
+        database = sqlite3.connect(path)
+        database.execute("DROP VIEW heads")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+        database.close()
+        first, second = (self.run_command("topic", "list", data=self.data) for _ in range(2))
+        self.assertEqual((first.returncode, second.returncode), (0, 0), first)
+        (sentence,) = first.stderr.splitlines()
+        self.assertIn(f"{path}.backup-v1", sentence)
+        self.assertEqual(second.stderr, "")
+
     def test_foreign(self) -> None:
         """
         So is a database of another program.
