@@ -37,6 +37,13 @@ class StderrObserverTests(SynchronousTestCase):
         """
         self.assertEqual(self.written(event(LogLevel.warn), debug=False), "")
 
+    def test_for_the_user(self) -> None:
+        """
+        What is meant for the user is one line.
+        """
+        logged = event(LogLevel.warn, is_for_user=True)
+        self.assertEqual(self.written(logged, debug=False), "p2panda: something happened\n")
+
     def test_failure(self) -> None:
         """
         A mistake inside is one line, without traceback.
