@@ -30,15 +30,7 @@ from p2panda_tw.wire.cbor_check import read_head, skip_tags
 if TYPE_CHECKING:
     from p2panda_tw.core.header import Header
 
-__all__ = [
-    "EXTENSIONS_VERSION",
-    "ForeignLog",
-    "NodeExtensions",
-    "check_form",
-    "decode_node_extensions",
-    "encode_node_extensions",
-    "is_plain",
-]
+__all__ = ["EXTENSIONS_VERSION", "ForeignLog", "NodeExtensions", "check_form", "decode_node_extensions", "is_plain"]
 
 EXTENSIONS_VERSION: Final = 1
 """
@@ -80,20 +72,10 @@ class NodeExtensions:
 
         @raise LocalProtocolError: The timestamp does not fit 64 bits.
         """
-        return encode_node_extensions(self.log_id, self.timestamp, prune_flag=self.prune_flag)
-
-
-def encode_node_extensions(log_id: Hash, timestamp: int, *, prune_flag: bool) -> bytes:
-    """
-    The same as L{NodeExtensions.encode} in one go.
-
-    @return: The CBOR item.
-
-    @raise LocalProtocolError: The timestamp does not fit 64 bits.
-    """
-    if not 0 <= timestamp <= _MAX_TIMESTAMP:
-        raise LocalProtocolError(f"A timestamp of {timestamp} does not fit 64 bits.")
-    return b"%b%b%b%b" % (_PLAIN_START, log_id.raw, encode_uint(timestamp), b"\xf5" if prune_flag else b"\xf4")
+        if not 0 <= self.timestamp <= _MAX_TIMESTAMP:
+            raise LocalProtocolError(f"A timestamp of {self.timestamp} does not fit 64 bits.")
+        flag = b"\xf5" if self.prune_flag else b"\xf4"
+        return _PLAIN_START + self.log_id.raw + encode_uint(self.timestamp) + flag
 
 
 def is_plain(item: bytes) -> bool:

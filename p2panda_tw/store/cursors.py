@@ -56,8 +56,6 @@ class Cursors:
         """
         @return: What is to be written: topic key, name, arrival number.
         """
-        if not self._moved and self._call is None:
-            return []
         moved = [(topic_key, name, arrival) for (topic_key, name), arrival in self._moved.items()]
         self._moved.clear()
         if self._call is not None:

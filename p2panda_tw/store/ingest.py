@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from p2panda_tw.core.extensions import ForeignLog, check_form, encode_node_extensions
+from p2panda_tw.core.extensions import ForeignLog, NodeExtensions, check_form
 from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.header import Header, HeaderTooLong, build_header, decode_header
 from p2panda_tw.core.identity import SigningKey, VerifyingKey
@@ -263,7 +263,7 @@ class Ingest:
             raise LocalProtocolError("This log is full: it has reached the highest position that there is.")
         extensions = None
         if topic.form is Form.NODE:
-            extensions = encode_node_extensions(topic.topic.log_id(), timestamp, prune_flag=prune)
+            extensions = NodeExtensions(topic.topic.log_id(), timestamp, prune).encode()
         body = body or None
         self._touched[topic] = None
         header = build_header(

@@ -38,7 +38,6 @@ class OperationRows:
         self.has_leftovers = True
         self._operations: dict[int, tuple[int, int, bytes, bytes | None]] = {}
         self._arrivals: list[tuple[int, int]] = []
-        self._has_large = False
 
     def add(self, place: int, position: int, bytes_until: int, header: bytes, body: bytes | None) -> None:
         """
@@ -46,20 +45,19 @@ class OperationRows:
         """
         self._operations[position] = (position, bytes_until, header, body)
         self._arrivals.append((place, position))
-        if body is not None and len(body) > LARGE_BODY:
-            self._has_large = True
 
     def write(self) -> None:
         """
         Insert what was added. In the order of the table, which touches each page once.
         """
         operations = sorted(self._operations.values())
-        if self._has_large:
-            for position, bytes_until, header, body in operations:
-                if body is not None and len(body) > LARGE_BODY:
-                    self._insert_large(position, bytes_until, header, body)
+        large = [row for row in operations if row[3] is not None and len(row[3]) > LARGE_BODY]
+        if large:
             operations = [row for row in operations if row[3] is None or len(row[3]) <= LARGE_BODY]
         self._connection.insert("INSERT INTO operations (position, bytes_until, header, body) VALUES", operations)
+        for position, bytes_until, header, body in large:
+            assert body is not None  # that is what they were chosen for
+            self._insert_large(position, bytes_until, header, body)
         self._connection.insert("INSERT INTO arrivals (place, position) VALUES", self._arrivals)
         self.forget()
 
@@ -80,7 +78,6 @@ class OperationRows:
         """
         self._operations.clear()
         self._arrivals.clear()
-        self._has_large = False
 
     def header(self, head: Head, seq_num: int) -> bytes:
         """

@@ -156,8 +156,6 @@ class TopicSync:
 
     def _stored(self, operations: Sequence[StoredOperation]) -> None:
         self.gaps.stored(operations)
-        if not self.links:
-            return
         event = fx.OperationsStored(operations)
         for link in list(self.links.values()):
             for runner in list(link.runners.values()):
