@@ -13,11 +13,12 @@ from __future__ import annotations
 from p2panda_tw.core.hash import Hash
 from p2panda_tw.core.identity import VerifyingKey
 from p2panda_tw.core.logs import MAX_SEQ_NUM
+from p2panda_tw.errors import StoreError
 from p2panda_tw.store.connection import Connection, damaged
 from p2panda_tw.store.limits import HEADS
 from p2panda_tw.store.topics import OpenTopic
 
-__all__ = ["EMPTY", "SEQ_BITS", "Head", "Heads"]
+__all__ = ["EMPTY", "SEQ_BITS", "Head", "Heads", "without_operations"]
 
 SEQ_BITS = 32
 """
@@ -33,6 +34,15 @@ OPEN = -1
 """
 In place of the tip in an open row.
 """
+
+
+def without_operations(path: str) -> StoreError:
+    """
+    Say that a row is open, and there is nothing behind it.
+
+    @param path: Of the database.
+    """
+    return damaged(path, "the operations of a log are missing in it")
 
 
 class Head:
@@ -121,7 +131,7 @@ class Heads:
         start = head.position(0)
         row = self._sql.execute(query, (start, start, start + MAX_SEQ_NUM)).fetchone()
         if row is None:
-            raise damaged(self._path, "the operations of a log are missing in it")
+            raise without_operations(self._path)
         head.tip, head.bytes_until, header = row
         head.tip_id = Hash.of(header)
 

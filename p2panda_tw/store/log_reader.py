@@ -20,7 +20,7 @@ from p2panda_tw.core.logs import LogHeights, LogRanges
 from p2panda_tw.core.stored import Heights
 from p2panda_tw.core.topic import LogId
 from p2panda_tw.store.connection import Connection, Value, damaged
-from p2panda_tw.store.heads import EMPTY, SEQ_BITS
+from p2panda_tw.store.heads import EMPTY, SEQ_BITS, without_operations
 from p2panda_tw.store.records import TopicStats
 from p2panda_tw.store.topics import encode_log_id, newest_arrival
 
@@ -71,7 +71,7 @@ def read_heights(connection: Connection, topic_key: int, log_id: LogId) -> Heigh
     key = VerifyingKey.trusted
     heights: LogHeights = {key(bytes.fromhex(author)): {log_id: int(tip)} for author, tip in sorted(rows)}
     if any(tips[log_id] == EMPTY for tips in heights.values()):
-        raise damaged(connection.path, "the operations of a log are missing in it")
+        raise without_operations(connection.path)
     return Heights(heights, newest)
 
 
@@ -106,7 +106,7 @@ def _whole(connection: Connection, log: Log) -> Log:
     @raise StoreError: It has no operations.
     """
     if log.tip == EMPTY:
-        raise damaged(connection.path, "the operations of a log are missing in it")
+        raise without_operations(connection.path)
     return log
 
 
